@@ -1,0 +1,1 @@
+"""A GitOps reconciler in one process."""

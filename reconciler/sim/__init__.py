@@ -1,0 +1,1 @@
+"""A whole world in one process: embedded clusters, fake Git, a virtual clock."""
