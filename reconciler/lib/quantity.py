@@ -4,7 +4,7 @@ Law of the module: a quantity is a whole number of nanos (10⁻⁹; what lies be
 comparing is exact, beside the text in which the API server would store it. Two texts of one amount are equal.
 
 The rules are those of k8s.io/apimachinery `pkg/api/resource` 0.36, two odd habits included, because stored objects
-show them: a text that looks canonical is kept as written ("1.500", "+5"), and decimal amounts above 999E lose their suffix.
+show them: a text that looks canonical stays as written ("1.500", "+5"); decimal amounts above 999E lose their suffix.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def equal(left: object, right: object) -> bool:
 def round_up(value: str | int | float, power: int) -> str:
     """The text of `value` rounded away from zero to a multiple of 10^`power` (resource lists: to milli, -3)."""
     amount = parse(value)
-    unit = 10 ** (power + 9)
+    unit: int = 10 ** (power + 9)
     if amount.nanos % unit == 0:
         return amount.text
     size = -(-abs(amount.nanos) // unit) * unit
@@ -115,7 +115,8 @@ def _interpret(suffix: str) -> tuple[int, Format]:
 def _to_nanos(numerator: int, scale: int) -> int:
     """`numerator`·10^`scale` in nanos, rounded up."""
     shift = scale + 9
-    return numerator * 10**shift if shift >= 0 else -(-numerator // 10**-shift)
+    unit: int = 10 ** abs(shift)
+    return numerator * unit if shift >= 0 else -(-numerator // unit)
 
 
 def _kept_as_written(whole: str, fraction: str, power: int, form: Format) -> bool:
