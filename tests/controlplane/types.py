@@ -2,14 +2,21 @@
 
     python -m tests.controlplane.types https://127.0.0.1:6443 TOKEN > schemas/kubernetes/types.json
 
-Facts only, no descriptions: discovery says which kinds there are; the OpenAPI v3 documents say fields, list and map
-types, defaults and patch strategies. Use a fresh server (whatever custom kinds it serves would be written too).
+Facts only, no descriptions. Discovery says which kinds there are; the OpenAPI v3 documents say fields, list and map
+types, defaults and patch strategies; the struct tags of the Go modules in `go.mod` beside this file say which zero
+values are stored. Use a fresh server (whatever custom kinds it serves would be written too).
 
-A field's type is the name of a scalar, or an object with one of the keys `ref`, `list`, `map`, `scalar`. Beside it stand
-`keys` (a keyed list), `set` (a list without repeats), `atomic` (a map or a type that is owned as one), `default`, `enum`,
-`micro` (a time stored with microseconds), `patchKey` (strategic merge patch merges items by it) and `patch` (its strategy
-where that is another one: "merge" of plain values, "retainKeys", "merge,retainKeys", "replace"). A default that is only
-the zero value is written only where it completes the key of a list.
+A field's type is the name of a scalar, or an object with one of the keys `ref`, `list`, `map`, `scalar`. Beside it:
+
+`keys`      a list keyed by these fields; `set`: a list without repeats; with neither, a list is owned as one
+`atomic`    a map or a type that is owned as one
+`default`   stands in where the field is absent. A mere zero value is written only where it completes a list's key
+`enum`      the values that there are
+`micro`     a time stored with microseconds
+`kept`      an explicit zero value is stored ("", 0, false; in Go a pointer); without it, zero counts as absent
+`always`    stored even where absent, as its zero value (a type as {}, a list, map or time as null)
+`patchKey`  strategic merge patch merges items by it; `patch`: its strategy where that is another one ("merge" of plain
+            values, "retainKeys", "merge,retainKeys", "replace")
 """
 
 from __future__ import annotations
@@ -17,8 +24,10 @@ from __future__ import annotations
 import json
 import re
 import ssl
+import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
@@ -35,6 +44,12 @@ SCALARS = {
 OBJECTS = {
     "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": {"scalar": "time", "micro": True},
     "io.k8s.apimachinery.pkg.runtime.RawExtension": {"map": "any", "atomic": True},
+}
+GO_PACKAGES = {
+    "k8s.io/api": ".",
+    "k8s.io/apimachinery": "pkg/apis",
+    "k8s.io/apiextensions-apiserver": "pkg/apis",
+    "k8s.io/kube-aggregator": "pkg/apis",
 }
 ZERO: tuple[Any, ...] = ("", 0, False, {})
 
@@ -70,6 +85,7 @@ def main() -> None:
     wanted = [kind["type"] for kind in found.values()]
     wanted += [sub["type"] for kind in found.values() for sub in kind["subresources"].values() if "type" in sub]
     table = types(schemas, wanted)
+    say_what_is_stored(table, go_structs())
     version = server.get("/version")
     print(json.dumps({"version": f"{version['major']}.{version['minor']}"})[:-1] + ", \"kinds\": {")
     print(",\n".join(f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found)))
@@ -144,6 +160,58 @@ def complete_keys(table: dict[str, Json], by_short: dict[str, Json], keyed: Json
             field = table[item]["fields"][key]
             form = {"scalar": field} if isinstance(field, str) else field
             table[item]["fields"][key] = form | {"default": about["default"]}
+
+
+def go_structs() -> dict[str, dict[str, tuple[str, str]]]:
+    """Of every Go struct of the API packages, by its short type name: JSON field -> (Go type, options of the tag)."""
+    structs: dict[str, dict[str, tuple[str, str]]] = {}
+    embedded: dict[str, list[str]] = {}
+    for module, folder in GO_PACKAGES.items():
+        command = ["go", "list", "-m", "-f", "{{.Dir}}", module]
+        root = Path(subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip())
+        for file in sorted((root / folder).glob("*/v*/*types*.go")):
+            read_structs(file.read_text(), ".".join(file.parts[-3:-1]), structs, embedded)
+    for name, parts in embedded.items():
+        for part in parts:
+            structs[name] |= inherited(part, structs, embedded)
+    return structs
+
+
+def inherited(name: str, structs: Any, embedded: dict[str, list[str]]) -> dict[str, tuple[str, str]]:
+    """The fields of a struct with those of the structs embedded in it."""
+    fields = dict(structs.get(name, {}))
+    for part in embedded.get(name, ()):
+        fields |= inherited(part, structs, embedded)
+    return fields
+
+
+def read_structs(source: str, package: str, structs: Any, embedded: dict[str, list[str]]) -> None:
+    """Read the structs of one Go file."""
+    for name, body in re.findall(r"^type (\w+) struct \{\n(.*?)^\}", source, re.M | re.S):
+        fields = structs.setdefault(f"{package}.{name}", {})
+        for kind, tag in re.findall(r"^\t(?:\w+\s+)?([*\[\]\w.]+)\s+`[^`]*json:\"([^\"]*)\"", body, re.M):
+            field, _, options = tag.partition(",")
+            if field:
+                fields[field] = (kind, options)
+            elif "." not in kind:
+                embedded.setdefault(f"{package}.{name}", []).append(f"{package}.{kind}")
+
+
+def say_what_is_stored(table: dict[str, Json], structs: dict[str, dict[str, tuple[str, str]]]) -> None:
+    """Mark the fields that are `kept` or stored `always`, from how Go holds them."""
+    for name, entry in table.items():
+        for field, form in entry["fields"].items():
+            if field in ("apiVersion", "kind") and field not in structs[name]:
+                continue  # from the embedded TypeMeta
+            kind, options = structs[name][field]
+            inner = form if isinstance(form, str) else form.get("scalar", "")
+            by_value = inner in ("time", "quantity", "int-or-string") or (isinstance(form, dict) and "ref" in form)
+            if kind.startswith("*"):
+                mark = "kept" if inner and inner != "any" else ""
+            else:
+                mark = "always" if "omitempty" not in options or (by_value and "omitzero" not in options) else ""
+            if mark:
+                entry["fields"][field] = ({"scalar": form} if isinstance(form, str) else form) | {mark: True}
 
 
 def references(fields: list[Any]) -> list[str]:
