@@ -1,0 +1,1 @@
+"""Real Kubernetes servers for the tests: built once, started in seconds."""
