@@ -1,0 +1,93 @@
+"""Where things stand in a file: found again from its text, when a message needs it.
+
+Law of the module: `locate` is total, and agrees with `yaml.load` on which document and which key is which. What an alias or a
+merge brings stands where its anchor stands. Lines and columns count from 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent, SequenceStartEvent
+
+from .events import PARSER, Event, Form, MakeParser, NotText, Refused, events
+from .json_events import JsonError
+from .problem import Pointer
+from .scalars import SURPRISING
+from .yaml import DEPTH, UNFORESEEN, Anchor, DocumentReader
+
+
+@dataclass(slots=True)
+class Node:
+    """Where one value stands: the value, its key, and what is below it."""
+
+    line: int
+    column: int
+    key_line: int = 0  # 0 where there is no key: the top, an item of a list
+    key_column: int = 0
+    word: str = ""  # the plain boolean word that stands here
+    children: dict[str | int, Node] = field(default_factory=dict)
+
+    def down(self, pointer: Pointer) -> tuple[Node, bool]:
+        """The node at `pointer`, and whether it is there; its nearest ancestor where it is not."""
+        node = self
+        for step in pointer:
+            if step not in node.children:
+                return node, False
+            node = node.children[step]
+        return node, True
+
+
+def locate(text: bytes, document: int, form: Form = "yaml", parser: MakeParser = PARSER) -> Node:
+    """Find the places of one document of a file that `load` has read; a file that cannot be read is its first character."""
+    reader = DocumentReader()
+    try:
+        reader.take = events(text, form, parser)
+        for number, start in enumerate(reader.starts()):
+            node = _Locator(reader).node(start, 1)
+            if number == document:
+                return node
+    except (NotText, Refused, JsonError, *UNFORESEEN):
+        pass
+    return Node(1, 1)
+
+
+class _Locator:
+    """Turns the events of one document into places. What `load` would refuse is refused alike."""
+
+    def __init__(self, reader: DocumentReader) -> None:
+        self.reader = reader
+        self.anchors: dict[str, Node] = {}
+
+    def node(self, event: Event, depth: int) -> Node:
+        if depth > DEPTH:
+            raise Refused(event.start_mark, "")
+        node = Node(event.start_mark.line + 1, event.start_mark.column + 1)
+        take, kind = self.reader.take, type(event)
+        if kind is AliasEvent:
+            node.children = self.anchors[event.anchor].children
+            return node
+        if kind is MappingStartEvent:
+            while type(key := take()) is not MappingEndEvent:
+                self.entry(node, key, self.node(take(), depth + 1))
+        elif kind is SequenceStartEvent:
+            while type(item := take()) is not SequenceEndEvent:
+                node.children[len(node.children)] = self.node(item, depth + 1)
+        elif event.implicit[0] and event.value in SURPRISING:
+            node.word = event.value
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+            value = event.value if kind is ScalarEvent else None
+            self.reader.anchors[event.anchor] = Anchor(value, 0, 0, 0)  # an alias may be a key
+        return node
+
+    def entry(self, node: Node, key_event: Event, child: Node) -> None:
+        key = self.reader.key(key_event)
+        if key is not None:
+            child.key_line, child.key_column = key_event.start_mark.line + 1, key_event.start_mark.column + 1
+            node.children[key] = child
+        elif 0 in child.children:  # a list of mappings
+            for item in reversed(child.children.values()):
+                node.children.update(item.children)
+        else:
+            node.children.update(child.children)
