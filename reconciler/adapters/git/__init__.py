@@ -1,0 +1,277 @@
+"""Git: one effect of the engine, one request to a repository, one answer.
+
+Law of the package: nothing here decides. No retry, no interval, no back-off: a failure is an answer, in one sentence for
+people. A repository on a server has a bare clone of its own in the cache directory (`cache.py`); one on this machine is read
+where it lies and written to only by `push`. Content comes straight from objects; there is never a checkout, and no hook, filter
+or helper is run.
+
+    transport.py   addresses, credentials, TLS and time limits; what a failure means
+    cache.py       the clone on disk: private, locked, thrown away when broken
+    trees.py       two trees by their ids: which paths differ; ignoring.py: which are left out
+    refs.py        listings; what people mean by a name
+    history.py     first-parent steps; the earlier version of a folder
+    reading.py     blobs, each once, within limits
+    push.py        a commit without a work tree, compare and swap
+    worktree.py    a folder of files as if it were a commit; names of revisions
+    watch.py       when a local repository's refs change
+
+A `Repository` belongs to one thread (libgit2 promises nothing else): the shell calls it from one worker thread a source. Fetch and
+push release the GIL; tree walks hold it for milliseconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import RepositoryOpenFlag
+
+from reconciler.core.identity import CommitId, SourceName
+from reconciler.core.messages import (
+    CommitChanges,
+    Fetch,
+    Fetched,
+    FilesRead,
+    GitFailure,
+    ListRefs,
+    PastRead,
+    Push,
+    Pushed,
+    ReadFiles,
+    ReadPast,
+    RefsListed,
+)
+
+from . import history, push, refs
+from .cache import Cache
+from .counts import Counts
+from .ignoring import IgnoreFiles
+from .reading import Damaged, Parse, Reader, raw_files, sound
+from .transport import (
+    Basic,
+    Bearer,
+    Callbacks,
+    Credentials,
+    GitTrouble,
+    Local,
+    Remote,
+    address,
+    clean,
+    failure,
+    prepare,
+    prepare_once,
+)
+from .trees import subtree
+
+__all__ = ["Basic", "Bearer", "Counts", "Credentials", "Parse", "Repository", "address", "prepare"]
+
+AUTHOR = ("reconciler", "reconciler@localhost")
+
+
+class Repository:
+    """One source's repository. Every method blocks, and answers; none raises (but what `parse` raises).
+
+    `path` is the source's folder in the repository. `credentials` may be set anew between calls (a rotated token). `author` is the
+    name and e-mail address of our own commits.
+    """
+
+    def __init__(
+        self,
+        name: SourceName,
+        url: str,
+        cache_dir: Path,
+        path: str = "",
+        credentials: Credentials | None = None,
+        *,
+        author: tuple[str, str] = AUTHOR,
+    ) -> None:
+        prepare_once()
+        self.name = name
+        self.credentials = credentials
+        self.counts = Counts()
+        self._url = url
+        self._path = path.strip("/")
+        self._author = author
+        self._cancelled = threading.Event()
+        self._cache = Cache(name, cache_dir)
+        self._local: pygit2.Repository | None = None
+        self._ignores = IgnoreFiles(self.counts)
+        self._followed: dict[str, None] = {}
+
+    # -- effects ---------------------------------------------------------------------------------------------------------------
+
+    def list_refs(self, effect: ListRefs) -> RefsListed:
+        """The refs of the repository, tags peeled: one request, or none for a local one."""
+        try:
+            self.counts.listings += 1
+            match self._address():
+                case Local():
+                    return RefsListed(effect.id, refs.of_local(self._open()))
+                case remote:
+                    return RefsListed(effect.id, refs.of_remote(self._open(), remote, self._callbacks(remote), self.credentials))
+        except (GitTrouble, Damaged) as error:
+            return RefsListed(effect.id, self._failed(error))
+
+    def fetch(self, effect: Fetch, parse: Parse) -> Fetched:
+        """Bring a commit here and say what it changed. A commit that is here already costs no request."""
+        self._followed[effect.ref] = None
+        try:
+            repository = self._bring(effect.ref, effect.tip)
+            with sound():
+                tip = history.commit_of(repository, effect.tip)
+                since = history.commit_of(repository, effect.since) if effect.since is not None else None
+            if tip is None:
+                raise GitTrouble(f"{effect.ref} does not hold commit {effect.tip[:12]} any more; it has moved")
+            if effect.since is not None and since is None:
+                raise GitTrouble(f"commit {effect.since[:12]}, which was read before, is in the repository no more")
+            steps, rewritten = self._history(repository).steps(since, tip, effect.history_limit)
+            reader = Reader(repository, parse, self.counts)
+            answer = tuple(CommitChanges(commit, tuple(map(reader.change, found))) for commit, found in steps)
+            self._tidy()
+            return Fetched(effect.id, answer, rewritten)
+        except (GitTrouble, Damaged) as error:
+            return Fetched(effect.id, self._failed(error))
+
+    def read_past(self, effect: ReadPast, parse: Parse) -> PastRead:
+        """The nearest earlier version of a folder, from what is here: no request."""
+        try:
+            repository = self._open()
+            with sound():
+                before = history.commit_of(repository, effect.before)
+            if before is None:
+                raise GitTrouble(f"commit {effect.before[:12]} is not here")
+            found = self._history(repository).earlier(before, effect.path)
+            if found is None:
+                return PastRead(effect.id, None)
+            reader = Reader(repository, parse, self.counts)
+            return PastRead(effect.id, CommitChanges(found[0], tuple(map(reader.change, found[1]))))
+        except (GitTrouble, Damaged) as error:
+            return PastRead(effect.id, self._failed(error))
+
+    def read_files(self, effect: ReadFiles) -> FilesRead:
+        """The bytes of all files below a folder, by path from the repository's top."""
+        try:
+            repository = self._bring(effect.ref, effect.commit)
+            prefix = effect.prefix.strip("/")
+            with sound():
+                commit = history.commit_of(repository, effect.commit)
+                if commit is None:
+                    raise GitTrouble(f"{effect.ref} does not hold commit {effect.commit[:12]} any more; it has moved")
+                tree = subtree(commit.tree, prefix)
+                found = raw_files(repository, tree, f"{prefix}/" if prefix else "", self.counts) if tree is not None else {}
+            self._tidy()
+            return FilesRead(effect.id, found)
+        except (GitTrouble, Damaged) as error:
+            return FilesRead(effect.id, self._failed(error))
+
+    def push(self, effect: Push) -> Pushed:
+        """Put one commit on a branch, only if the branch is where the engine saw it.
+
+        One request; one more before it where the base is not here (the cache was lost).
+        """
+        why = self._forbidden(effect)
+        if why:
+            return Pushed(effect.id, "refused", message=why)
+        try:
+            target = self._address()
+            repository = self._open() if effect.base is None else self._bring(effect.ref, effect.base)
+            if effect.base is not None and history.commit_of(repository, effect.base) is None:
+                return Pushed(effect.id, "stale", message=f"commit {effect.base[:12]} is not on the branch")
+            with sound():
+                commit = push.built(repository, effect, self._author)
+            if commit == effect.base:
+                return Pushed(effect.id, "pushed", commit)
+            self.counts.pushes += 1
+            if isinstance(target, Local):
+                return push.to_local(repository, effect, commit, self._author)
+            calls = push.Negotiation(target, self.credentials, self._cancelled, effect.expected)
+            return push.to_remote(repository, effect, commit, calls)
+        except (GitTrouble, Damaged) as error:
+            found = self._failed(error)
+            return Pushed(effect.id, "refused" if found.permanent else "unreachable", message=found.message)
+
+    # -- for the shell and the commands ----------------------------------------------------------------------------------------
+
+    def resolve(self, revision: str) -> CommitId | None:
+        """The commit that a person means by `revision`: a ref, a branch, a tag, or an id (shortened to no less than 7 digits)."""
+        try:
+            return refs.resolve(self._open(), revision)
+        except (GitTrouble, Damaged):
+            return None
+
+    def cancel(self) -> None:
+        """Stop a fetch that is under way in another thread; nothing further is fetched. The only method for other threads."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """Give up the cache's slot."""
+        self._local = None
+        self._cache.close()
+
+    # -- parts -----------------------------------------------------------------------------------------------------------------
+
+    def _address(self) -> Remote | Local:
+        found = address(self._url, self.credentials)
+        if isinstance(found, GitFailure):
+            raise GitTrouble(f"source {self.name}: {found.message}", permanent=True)
+        return found
+
+    def _history(self, repository: pygit2.Repository) -> history.History:
+        return history.History(repository, self._path, self._ignores)
+
+    def _callbacks(self, remote: Remote) -> Callbacks:
+        return Callbacks(remote, self.credentials, self._cancelled)
+
+    def _open(self) -> pygit2.Repository:
+        target = self._address()
+        if isinstance(target, Remote):
+            return self._cache.open()
+        if self._local is None:
+            try:
+                self._local = pygit2.Repository(str(target.path), RepositoryOpenFlag.NO_SEARCH)
+            except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+                why = f"there is no readable repository at {target.path}: {clean(str(error))}"
+                raise GitTrouble(why, permanent=True) from error
+        return self._local
+
+    def _bring(self, ref: str, commit: CommitId) -> pygit2.Repository:
+        """See that `commit` is here, with one fetch of `ref` if it is not. Whether it then is, the caller looks."""
+        if not refs.COMMIT_ID.fullmatch(commit):
+            raise GitTrouble(f"{clean(commit)!r} is no full commit id", permanent=True)
+        repository = self._open()
+        target = self._address()
+        with sound():
+            if isinstance(target, Local) or history.commit_of(repository, commit) is not None:
+                return repository
+        self.counts.fetches += 1
+        try:
+            repository.remotes.create_anonymous(target.url).fetch([refs.refspec(ref)], callbacks=self._callbacks(target))
+        except (pygit2.GitError, GitTrouble, KeyError, ValueError, OSError) as error:
+            found = failure(error, target, self.credentials)
+            raise GitTrouble(found.message, permanent=found.permanent) from error
+        return repository
+
+    def _tidy(self) -> None:
+        if isinstance(self._address(), Remote):
+            with sound():
+                self._cache.tidy()
+
+    def _forbidden(self, effect: Push) -> str:
+        """Why a push may not even be tried; "" where it may."""
+        if not effect.ref.startswith("refs/heads/") or not refs.well_formed(effect.ref):
+            return f"{clean(effect.ref)!r} is no branch"
+        if effect.force and effect.ref in self._followed:
+            return f"{effect.ref} is followed as a source and is never forced"
+        if not effect.force and effect.expected is not None and effect.base != effect.expected:
+            return f"a commit that does not follow {effect.expected[:12]} needs force"
+        return ""
+
+    def _failed(self, error: GitTrouble | Damaged) -> GitFailure:
+        """A failure as an answer. A damaged cache is removed: the next fetch makes it anew."""
+        if isinstance(error, GitTrouble):
+            return error.failure
+        if isinstance(address(self._url), Local):
+            return GitFailure(f"the repository of source {self.name} is damaged: {clean(str(error))}")
+        self._cache.remove()
+        return GitFailure(f"the cache of source {self.name} was damaged and is made anew: {clean(str(error))}")

@@ -1,0 +1,134 @@
+"""First-parent history: the steps from one commit to another, and the version of a folder before the present one.
+
+Law of the module: a branch is the line of its first parents, so what a merge brought is one step, dated by the merge. Where that
+line does not lead from one commit to the other within the limit, the two trees are compared as one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pygit2
+
+from reconciler.core.identity import CommitId
+from reconciler.core.messages import Commit
+
+from .ignoring import IgnoreFiles
+from .reading import sound
+from .transport import GitTrouble, clean
+from .trees import Difference, Node, Walk, subtree
+
+LOOK_BACK_LIMIT = 10_000  # commits in search of a folder's earlier version
+CHANGES_LIMIT = 50_000  # over all steps; more are told as one step
+SUBJECT_LIMIT = 200  # characters
+
+Step = tuple[Commit, list[Difference]]
+"""A commit, and the paths at which it differs from the step before."""
+
+
+def commit_of(repository: pygit2.Repository, commit: CommitId) -> pygit2.Commit | None:
+    """The commit, if it is here (and is one)."""
+    found = repository.get(pygit2.Oid(hex=commit))
+    return found if isinstance(found, pygit2.Commit) else None
+
+
+def described(commit: pygit2.Commit) -> Commit:
+    """A commit as people are told of it; names and subject are foreign text."""
+    parents = [CommitId(str(parent)) for parent in commit.parent_ids]
+    message = commit.raw_message.decode("utf-8", "replace").strip()
+    return Commit(
+        id=CommitId(str(commit.id)),
+        parent=parents[0] if parents else None,
+        author=_text(commit.author.raw_name),
+        author_email=_text(commit.author.raw_email),
+        at=float(commit.commit_time),
+        subject=clean(message.partition("\n")[0])[:SUBJECT_LIMIT],
+        merged=tuple(parents[1:]),
+    )
+
+
+def _text(raw: bytes) -> str:
+    return clean(raw.decode("utf-8", "replace"))[:SUBJECT_LIMIT]
+
+
+def line(repository: pygit2.Repository, tip: pygit2.Commit) -> Iterator[pygit2.Commit]:
+    """The tip and its first parents, newest first. Ends where history does."""
+    commit = tip
+    while True:
+        yield commit
+        if not commit.parent_ids:
+            return
+        commit = repository[commit.parent_ids[0]]
+
+
+class History:
+    """The history of one source: a repository, and the source's folder `path` in it."""
+
+    def __init__(self, repository: pygit2.Repository, path: str, ignores: IgnoreFiles) -> None:
+        self._repository = repository
+        self._path = path
+        self._ignores = ignores
+
+    def steps(self, since: pygit2.Commit | None, tip: pygit2.Commit, limit: int) -> tuple[list[Step], bool]:
+        """The steps from `since` to `tip`, oldest first, and whether history was rewritten between them.
+
+        Raises:
+            GitTrouble: the tip has no such folder: that it is empty is not known (design, law 12).
+        """
+        with sound():
+            if subtree(tip.tree, self._path) is None:
+                raise GitTrouble(f"commit {str(tip.id)[:12]} has no folder {self._path}")
+            if since is None:
+                return [self._step(None, tip)], False
+            if since.id == tip.id:
+                return [], False
+            commits: list[pygit2.Commit] = []
+            for commit in line(self._repository, tip):
+                if commit.id == since.id:
+                    return self._each(since, commits) or [self._step(since, tip)], False
+                if len(commits) == limit:
+                    break
+                commits.append(commit)
+            return [self._step(since, tip)], not self._repository.descendant_of(tip.id, since.id)
+
+    def earlier(self, before: pygit2.Commit, folder: str) -> Step | None:
+        """The nearest first parent of `before` in which `folder` had other manifests of its own, and these.
+
+        A commit in which the folder has none does not count: there is nothing in it that could be read.
+        """
+        with sound():
+            present = self._own_files(before, folder)
+            tree = before.tree_id
+            for number, commit in enumerate(line(self._repository, before)):
+                if number > LOOK_BACK_LIMIT:
+                    return None
+                if commit.tree_id == tree:
+                    continue
+                tree = commit.tree_id
+                files = self._own_files(commit, folder)
+                if files and files != present:
+                    return described(commit), [Difference(name, None, node) for name, node in files.items()]
+        return None
+
+    def _each(self, since: pygit2.Commit, newest_first: list[pygit2.Commit]) -> list[Step]:
+        """One step a commit; none where that is too much to tell."""
+        found: list[Step] = []
+        before, total = since, 0
+        for commit in reversed(newest_first):
+            found.append(self._step(before, commit))
+            total += len(found[-1][1])
+            if total > CHANGES_LIMIT:
+                return []
+            before = commit
+        return found
+
+    def _step(self, before: pygit2.Commit | None, commit: pygit2.Commit) -> Step:
+        old = subtree(before.tree, self._path) if before is not None else None
+        walk = Walk(self._repository, self._ignores)
+        return described(commit), list(walk.differences(old, subtree(commit.tree, self._path)))
+
+    def _own_files(self, commit: pygit2.Commit, folder: str) -> dict[str, Node]:
+        root = subtree(commit.tree, self._path)
+        if root is None:
+            return {}
+        return Walk(self._repository, self._ignores).own_files(root, "" if folder in ("", ".") else folder + "/")
