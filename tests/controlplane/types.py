@@ -10,7 +10,8 @@ A field's type is the name of a scalar, or an object with one of the keys `ref`,
 
 `keys`      a list keyed by these fields; `set`: a list without repeats; with neither, a list is owned as one
 `atomic`    a map or a type that is owned as one
-`default`   stands in where the field is absent. A mere zero value is written only where it completes a list's key
+`default`   stands in where the field is absent. A mere zero value is written only where it completes a
+            list's key, or where an explicit zero is stored
 `enum`      the values that there are
 `micro`     a time stored with microseconds
 `kept`      an explicit zero value is stored ("", 0, false; in Go a pointer); without it, zero counts as absent
@@ -85,7 +86,7 @@ def main() -> None:
     wanted = [kind["type"] for kind in found.values()]
     wanted += [sub["type"] for kind in found.values() for sub in kind["subresources"].values() if "type" in sub]
     table = types(schemas, wanted)
-    say_what_is_stored(table, go_structs())
+    say_what_is_stored(table, go_structs(), {short(name): schema for name, schema in schemas.items()})
     version = server.get("/version")
     print(json.dumps({"version": f"{version['major']}.{version['minor']}"})[:-1] + ", \"kinds\": {")
     print(",\n".join(f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found)))
@@ -197,7 +198,9 @@ def read_structs(source: str, package: str, structs: Any, embedded: dict[str, li
                 embedded.setdefault(f"{package}.{name}", []).append(f"{package}.{kind}")
 
 
-def say_what_is_stored(table: dict[str, Json], structs: dict[str, dict[str, tuple[str, str]]]) -> None:
+def say_what_is_stored(
+    table: dict[str, Json], structs: dict[str, dict[str, tuple[str, str]]], by_short: dict[str, Json]
+) -> None:
     """Mark the fields that are `kept` or stored `always`, from how Go holds them."""
     for name, entry in table.items():
         for field, form in entry["fields"].items():
@@ -211,7 +214,11 @@ def say_what_is_stored(table: dict[str, Json], structs: dict[str, dict[str, tupl
             else:
                 mark = "always" if "omitempty" not in options or (by_value and "omitzero" not in options) else ""
             if mark:
-                entry["fields"][field] = ({"scalar": form} if isinstance(form, str) else form) | {mark: True}
+                form = ({"scalar": form} if isinstance(form, str) else form) | {mark: True}
+                about = by_short[name]["properties"][field]
+                if mark == "kept" and "default" in about:
+                    form["default"] = about["default"]
+                entry["fields"][field] = form
 
 
 def references(fields: list[Any]) -> list[str]:
