@@ -128,10 +128,15 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Stop what runs, in reverse order of starting, at once: the data is thrown away."""
-        for name in reversed(tuple(self._running)):
+        for name in reversed(self.running):
             self.stop_server(name, gently=False)
         for file in sorted((self.folder / "etcd").rglob("*"), reverse=True):
             file.rmdir() if file.is_dir() else file.unlink()
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The names of the servers that we have started and not stopped."""
+        return tuple(self._running)
 
     def stop_server(self, name: str, *, gently: bool = True) -> None:
         """Stop one server; not gently is a crash."""
@@ -172,7 +177,7 @@ class ControlPlane:
         serving.private_key_pem.write_to_path(self.folder / "serving.key")
         serving.cert_chain_pems[0].write_to_path(self.folder / "serving.crt")
         authority.cert_pem.write_to_path(self.folder / "ca.crt")
-        client = authority.issue_cert(common_name="by-certificate", organization_name="system:masters")
+        client = authority.issue_cert("admin.test", common_name="by-certificate", organization_name="system:masters")
         key = ec.generate_private_key(ec.SECP256R1())
         pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
         (self.folder / "sa.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, plain))

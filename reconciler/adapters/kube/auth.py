@@ -1,0 +1,271 @@
+"""Where a cluster is and how to log in to it: kubeconfigs, and the service account of the pod that we run in.
+
+Law of the module: what a kubeconfig may do depends on where it came from. A *file* was named by the operator: it may run a plug-in,
+name files, and waive the check of certificates, as kubectl does with it. *Data* came from elsewhere (a Secret): it may do none of
+these. Credentials that cannot be had are an error, never an anonymous request; they never travel unencrypted to another machine.
+
+A shape that cannot work is a `ConfigError` at start. Format: kubernetes.io/docs/reference/config-api/kubeconfig.v1.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from reconciler.adapters.kube.credentials import Credentials, ExecPlugin, Static, TokenFile
+from reconciler.adapters.kube.tls import Pem, Tls
+from reconciler.errors import ConfigError
+
+KUBECONFIG_LIMIT = 4 * 1024 * 1024  # bytes
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class KubeconfigFile:
+    """A kubeconfig that the operator names. `context` "" is its current context."""
+
+    path: Path
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KubeconfigData:
+    """A kubeconfig that somebody handed over; `origin` is what to call it."""
+
+    content: Json = field(repr=False)
+    origin: str
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InCluster:
+    """The pod's own service account: kubernetes.io/docs/tasks/run-application/access-api-from-pod."""
+
+    folder: Path = SERVICE_ACCOUNT
+
+
+Login = KubeconfigFile | KubeconfigData | InCluster
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Everything that a client needs. `server` is without a slash at its end, and may have a path."""
+
+    server: str
+    credentials: Credentials = field(repr=False)
+    tls: Tls = field(repr=False)
+    tls_server_name: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+
+
+def connection(login: Login) -> Connection:
+    """Read `login`. Nothing is sent and no plug-in is run yet.
+
+    Raises:
+        ConfigError: it cannot be read, lacks something, or asks for what it may not.
+    """
+    match login:
+        case InCluster():
+            return _in_cluster(login.folder)
+        case KubeconfigFile():
+            reader = _Reader(str(login.path), login.path.absolute().parent)
+            return reader.connection(_read(login.path), login.context)
+        case KubeconfigData():
+            return _Reader(login.origin, None).connection(login.content, login.context)
+
+
+def _in_cluster(folder: Path) -> Connection:
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        raise ConfigError("not in a pod (KUBERNETES_SERVICE_HOST is not set): name a kubeconfig")
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    try:
+        tls = Tls(authority=Pem(file=folder / "ca.crt"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the pod's service account: {error}") from None
+    return Connection(server, TokenFile(folder / "token"), tls)
+
+
+def _read(path: Path) -> Json:
+    try:
+        with path.open("rb") as file:
+            text = file.read(KUBECONFIG_LIMIT + 1)
+    except OSError as error:
+        raise ConfigError(f"kubeconfig {path}: {error.strerror}") from None
+    if len(text) > KUBECONFIG_LIMIT:
+        raise ConfigError(f"kubeconfig {path}: larger than {KUBECONFIG_LIMIT} bytes")
+    try:
+        content = yaml.load(text, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # The text of a YAML error quotes the line, which may hold a credential.
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError(f"kubeconfig {path}: not YAML" + (f" (line {mark.line + 1})" if mark else "")) from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"kubeconfig {path}: not a mapping")
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads one kubeconfig. `base` is the folder of the operator's file; None where it may not name files or run programs."""
+
+    origin: str
+    base: Path | None
+
+    def connection(self, content: Json, context: str) -> Connection:
+        """The connection of `context`, or of the current one."""
+        name = context or self._text(content, "current-context")
+        if not name:
+            raise self._error("no context is named and there is no current-context")
+        chosen = self._named(content, "contexts", name, "context")
+        cluster = self._named(content, "clusters", self._text(chosen, "cluster"), "cluster")
+        user_name = self._text(chosen, "user")
+        user = self._named(content, "users", user_name, "user") if user_name else {}
+        server = self._server(cluster)
+        tls = self._tls(cluster, user)
+        credentials = self._credentials(user, cluster, tls)
+        if server.startswith("http:") and credentials != Static("") and not _is_loopback(server):
+            raise self._error(f"{server} is not encrypted: credentials are not sent there")
+        tls_server_name = self._text(cluster, "tls-server-name") or None
+        return Connection(server, credentials, tls, tls_server_name, self._proxy(cluster))
+
+    def _server(self, cluster: Json) -> str:
+        server = self._text(cluster, "server").rstrip("/")
+        try:
+            parts = urlsplit(server)
+            usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or True)
+        except ValueError:
+            usable = False
+            parts = urlsplit("")
+        if not usable or parts.username is not None or parts.query or parts.fragment:
+            raise self._error("server must be http(s)://host[:port][/path], without a user")
+        return server
+
+    def _proxy(self, cluster: Json) -> str | None:
+        proxy = self._text(cluster, "proxy-url")
+        if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
+            raise self._error("proxy-url must be an http or https proxy")
+        return proxy or None
+
+    def _tls(self, cluster: Json, user: Json) -> Tls:
+        certificate, key = self._pem(user, "client-certificate"), self._pem(user, "client-key")
+        insecure = cluster.get("insecure-skip-tls-verify") is True
+        if insecure and self.base is None:
+            raise self._error("insecure-skip-tls-verify is allowed only in a kubeconfig file of the operator's")
+        if (certificate is None) != (key is None):
+            raise self._error("client-certificate and client-key must stand together")
+        try:
+            return Tls(self._pem(cluster, "certificate-authority"), certificate, key, insecure=insecure)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise self._error(f"certificates: {error}") from None
+
+    def _credentials(self, user: Json, cluster: Json, tls: Tls) -> Credentials:
+        if "auth-provider" in user:
+            raise self._error("auth-provider is no longer supported by Kubernetes: use an exec plug-in")
+        if exec_config := self._mapping(user, "exec"):
+            return self._exec_plugin(exec_config, cluster, tls)
+        if token_file := self._text(user, "tokenFile"):  # before token, as in client-go
+            return TokenFile(self._file(token_file, "tokenFile"))
+        if token := self._text(user, "token"):
+            return Static(self._header(f"Bearer {token}"))
+        if name := self._text(user, "username"):
+            pair = f"{name}:{self._text(user, 'password')}".encode()
+            return Static(f"Basic {base64.b64encode(pair).decode()}")
+        return Static("")
+
+    def _exec_plugin(self, config: Json, cluster: Json, tls: Tls) -> ExecPlugin:
+        if self.base is None:
+            raise self._error("an exec plug-in is allowed only in a kubeconfig file of the operator's")
+        command = self._text(config, "command")
+        version = self._text(config, "apiVersion")
+        if not command:
+            raise self._error("exec.command is missing")
+        if version not in ExecPlugin.API_VERSIONS:
+            raise self._error(f"exec.apiVersion must be one of {', '.join(ExecPlugin.API_VERSIONS)}")
+        if config.get("interactiveMode") == "Always":
+            raise self._error("the exec plug-in wants to talk to a person (interactiveMode: Always)")
+        if "/" in command:  # relative to the kubeconfig; a bare name is looked up in PATH
+            command = str(self.base / command)
+        environment = {self._text(e, "name"): self._text(e, "value") for e in self._mappings(config, "env")}
+        arguments = config.get("args") or []
+        if not isinstance(arguments, list) or not all(isinstance(one, str) for one in arguments):
+            raise self._error("exec.args must be a list of texts")
+        told = _told_of(cluster) if config.get("provideClusterInfo") is True else None
+        return ExecPlugin((command, *arguments), version, environment, told, tls)
+
+    def _pem(self, of: Json, key: str) -> Pem | None:
+        """`<key>-data` (base64) or the file `<key>`; data wins, as in client-go."""
+        if data := self._text(of, f"{key}-data"):
+            try:
+                return Pem(data=base64.b64decode(data, validate=True))
+            except (binascii.Error, ValueError):
+                raise self._error(f"{key}-data is not base64") from None
+        path = self._text(of, key)
+        return Pem(file=self._file(path, key)) if path else None
+
+    def _file(self, path: str, key: str) -> Path:
+        if self.base is None:
+            raise self._error(f"{key} names a file, which is allowed only in a kubeconfig file of the operator's")
+        return self.base / path
+
+    def _header(self, value: str) -> str:
+        if not value.isascii() or not value.isprintable():
+            raise self._error("the token holds characters that no token has")
+        return value
+
+    def _named(self, content: Json, key: str, name: str, inner: str) -> Json:
+        found = [one for one in self._mappings(content, key) if one.get("name") == name]
+        if len(found) != 1:
+            names = ", ".join(str(one.get("name")) for one in self._mappings(content, key)) or "none"
+            raise self._error(f"{len(found) or 'no'} entries of {key} are named {name!r} (there are: {names})")
+        return self._mapping(found[0], inner)
+
+    def _mappings(self, of: Json, key: str) -> list[Json]:
+        value = of.get(key) or []
+        if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+            raise self._error(f"{key} must be a list of mappings")
+        return value
+
+    def _mapping(self, of: Json, key: str) -> Json:
+        value = of.get(key) or {}
+        if not isinstance(value, Mapping):
+            raise self._error(f"{key} must be a mapping")
+        return value
+
+    def _text(self, of: Json, key: str) -> str:
+        value = of.get(key)
+        if value is not None and not isinstance(value, str):
+            raise self._error(f"{key} must be a text")
+        return value or ""
+
+    def _error(self, message: str) -> ConfigError:
+        return ConfigError(f"kubeconfig {self.origin}: {message}")
+
+
+def _told_of(cluster: Json) -> Json:
+    """What a plug-in learns of a cluster: client-authentication.v1 `spec.cluster`."""
+    extensions = {one.get("name"): one.get("extension") for one in cluster.get("extensions") or [] if isinstance(one, Mapping)}
+    shared = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
+    told = {name: cluster[name] for name in shared if name in cluster}
+    if "client.authentication.k8s.io/exec" in extensions:
+        told["config"] = extensions["client.authentication.k8s.io/exec"]
+    return told
+
+
+def _is_loopback(server: str) -> bool:
+    host = urlsplit(server).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,270 @@
+"""One cluster's API server: requests and watches, performed as they are asked for.
+
+Law of the module: one `Request` gives one `Answer`, one `OpenWatch` any number of `WatchLines` and then exactly one `WatchClosed`.
+Nothing is tried twice, no redirect is followed (it would carry credentials elsewhere), no cookie kept. Whatever the server does,
+memory is bounded: by `BODY_LIMIT` a request in flight, by `LINE_LIMIT` a watch. Why no answer came is said in words for people.
+
+Bytes in, bytes out: what stands in a body is the engine's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import json
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from yarl import URL
+
+from reconciler.adapters.kube.auth import Connection
+from reconciler.adapters.kube.credentials import CredentialsError
+from reconciler.core.messages import Answer, OpenWatch, Request, WatchClosed, WatchLines
+from reconciler.lib.scrub import scrub
+
+T = TypeVar("T")
+
+BODY_LIMIT: Final = 128 * 1024 * 1024  # bytes, unpacked; 500 objects of 3.7 KB are 2 MB, one object is at most 1.5 MB (etcd)
+LINE_LIMIT: Final = 8 * 1024 * 1024  # bytes of one watch event, which holds one object
+REFUSAL_LIMIT: Final = 64 * 1024  # bytes read of a refused watch's body
+MESSAGE_LIMIT: Final = 500  # characters
+CONNECT_SECONDS: Final = 10.0
+IN_FLIGHT_LIMIT: Final = 32  # requests at once; the engine has a lower one
+READ_SIZE: Final = 256 * 1024  # bytes the loop takes from a socket ahead of us
+
+
+class _TooLarge(Exception):
+    """The other side sent more than we keep."""
+
+
+class KubeClient:
+    """The API server behind `connection`. Made in a running event loop; `close` it there."""
+
+    def __init__(self, connection: Connection, in_flight_limit: int = IN_FLIGHT_LIMIT) -> None:
+        self._connection = connection
+        self._in_flight = asyncio.Semaphore(in_flight_limit)
+        self._watches: dict[int, _Watch] = {}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=connection.tls.context, happy_eyeballs_delay=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"reconciler/{_version()}", "Accept-Encoding": "gzip"},
+            read_bufsize=READ_SIZE,
+            max_line_size=64 * 1024,
+            max_field_size=64 * 1024,
+        )
+
+    async def close(self) -> None:
+        """Hang up. Watches end; what is in flight fails."""
+        for watch in self._watches.values():
+            watch.stop()
+        await self._session.close()
+
+    async def perform(self, request: Request) -> Answer:
+        """Send `request` and wait for the whole answer, in all at most its timeout from when its turn came."""
+        async with self._in_flight:
+            try:
+                async with asyncio.timeout(request.timeout_seconds):
+                    return await self._perform(request)
+            except TimeoutError:
+                return Answer(request.id, 0, error=f"no answer within {request.timeout_seconds:g} s")
+            except Exception as error:
+                return Answer(request.id, 0, error=_said(error))
+
+    async def _perform(self, request: Request) -> Answer:
+        headers = {"Accept": request.accept}
+        if request.content_type:
+            headers["Content-Type"] = request.content_type
+        async with await self._send(request.method, request.path, request.query, headers, request.body) as response:
+            body = await _read(response, BODY_LIMIT)
+            wait = _seconds(response.headers.get("Retry-After", ""))
+            return Answer(request.id, response.status, body, retry_after_seconds=wait)
+
+    def watch(self, opened: OpenWatch) -> AsyncIterator[WatchLines | WatchClosed]:
+        """Follow a watch to its end. From this call on `close_watch` knows it."""
+        assert opened.id not in self._watches, opened.id
+        self._watches[opened.id] = watch = _Watch(opened.idle_timeout_seconds)
+        return self._follow(opened, watch)
+
+    def close_watch(self, id: int) -> None:
+        """Let watch `id` end; its `WatchClosed` comes from its iterator. One that has ended already is no mistake."""
+        if watch := self._watches.get(id):
+            watch.stop()
+
+    async def _follow(self, opened: OpenWatch, watch: _Watch) -> AsyncIterator[WatchLines | WatchClosed]:
+        status, error = 0, ""
+        response: aiohttp.ClientResponse | None = None
+        try:
+            sent = self._send("GET", opened.path, opened.query, {"Accept": "application/json"}, b"")
+            response = await watch.wait(sent)
+            status = response.status
+            if status != 200:
+                error = _refusal(await watch.wait(_read(response, REFUSAL_LIMIT)), response.reason)
+            else:
+                lines = _Lines()
+                while chunk := await watch.wait(response.content.readany()):
+                    if whole := lines.feed(chunk):
+                        yield WatchLines(opened.id, whole)
+        except _Stopped:
+            pass
+        except TimeoutError:
+            error = f"nothing was heard for {opened.idle_timeout_seconds:g} s"
+        except Exception as failure:
+            error = _said(failure)
+        finally:
+            del self._watches[opened.id]
+            if response is not None:
+                response.close()
+        yield WatchClosed(opened.id, status, error)
+
+    async def _send(
+        self, method: str, path: str, query: tuple[tuple[str, str], ...], headers: dict[str, str], body: bytes
+    ) -> aiohttp.ClientResponse:
+        assert path.startswith("/"), path
+        link = self._connection
+        link.tls.refresh()
+        if header := await link.credentials.authorization():
+            headers["Authorization"] = header
+        url = link.server + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        response = await self._session.request(
+            method,
+            URL(url, encoded=True),
+            headers=headers,
+            data=body or None,
+            skip_auto_headers=("Content-Type",),
+            allow_redirects=False,
+            proxy=link.proxy,
+            server_hostname=link.tls_server_name,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        )
+        if response.status == 401:
+            link.credentials.refused(header)
+        return response
+
+
+class _Stopped(Exception):
+    """We were asked to stop waiting."""
+
+
+class _Watch:
+    """The waiting of one watch: each wait ends with silence for too long, or when the watch is stopped."""
+
+    def __init__(self, idle_seconds: float) -> None:
+        self._idle_seconds = idle_seconds
+        self._stopped = False
+        self._scope: asyncio.Timeout | None = None
+
+    def stop(self) -> None:
+        """End the wait that is going on, and every later one."""
+        self._stopped = True
+        if self._scope is not None:
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def wait(self, what: Coroutine[Any, Any, T]) -> T:
+        """What `what` gives. Raises _Stopped, TimeoutError, and whatever it raises.
+
+        The time limit is around each wait and never around a `yield`: it would cancel whatever our caller does meanwhile.
+        """
+        if self._stopped:
+            what.close()
+            raise _Stopped
+        try:
+            async with asyncio.timeout(self._idle_seconds) as self._scope:
+                return await what
+        except TimeoutError:
+            if self._stopped:
+                raise _Stopped from None
+            raise
+        finally:
+            self._scope = None
+
+
+class _Lines:
+    """Cuts a stream into lines. Raises `_TooLarge` where one does not end."""
+
+    def __init__(self) -> None:
+        self._begun: list[bytes] = []  # of the line that has not ended yet
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> tuple[bytes, ...]:
+        """The lines that end in `chunk`."""
+        first, *rest = chunk.split(b"\n")
+        self._keep(first)
+        if not rest:
+            return ()
+        lines = [b"".join(self._begun), *rest[:-1]]
+        self._begun, self._size = [], 0
+        self._keep(rest[-1])
+        return tuple(line for line in lines if line)
+
+    def _keep(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > LINE_LIMIT:
+            raise _TooLarge(f"an event of more than {LINE_LIMIT} bytes")
+        self._begun.append(part)
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The whole body, unpacked."""
+    chunks, size = [], 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > limit:
+            response.close()
+            raise _TooLarge(f"an answer of more than {limit} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _refusal(body: bytes, reason: str | None) -> str:
+    """Why a watch was refused: the message of the Status object, else the reason phrase."""
+    try:
+        message = json.loads(body)["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        message = None
+    return scrub(message if isinstance(message, str) and message else reason or "refused")[:MESSAGE_LIMIT]
+
+
+def _said(error: Exception) -> str:
+    """Why no answer came, for people, without credentials."""
+    match error:
+        case CredentialsError() | _TooLarge():
+            text = str(error)
+        case aiohttp.ClientConnectorCertificateError():
+            why = error.certificate_error
+            text = f"the server's certificate is not trusted: {getattr(why, 'verify_message', '') or why}"
+        case aiohttp.ClientConnectorError():
+            text = f"cannot connect to {error.host}:{error.port}: {_os_reason(error.os_error)}"
+        case aiohttp.ServerTimeoutError():
+            text = f"no connection within {CONNECT_SECONDS:g} s"
+        case aiohttp.ServerDisconnectedError():
+            text = "the server hung up before it answered"
+        case aiohttp.ClientPayloadError() | aiohttp.ClientOSError():
+            text = "the connection broke off in the middle of the answer"
+        case _:
+            text = f"{type(error).__name__}: {error}"
+    return scrub(text)[:MESSAGE_LIMIT]
+
+
+def _os_reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).lower().replace("_", " ")
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return (error.strerror or str(error)).lower()
+    return os.strerror(error.errno).lower()  # asyncio puts a text of its own into `strerror`
+
+
+def _seconds(text: str) -> float | None:
+    """Retry-After in its seconds form (RFC 9110 §10.2.3), the only one that API servers use."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("reconciler")
+    except importlib.metadata.PackageNotFoundError:  # run from a tree that was not installed
+        return "unreleased"
