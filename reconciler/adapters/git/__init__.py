@@ -63,8 +63,10 @@ from .transport import (
     prepare_once,
 )
 from .trees import subtree
+from .watch import changes
+from .worktree import working_tree
 
-__all__ = ["Basic", "Bearer", "Counts", "Credentials", "Parse", "Repository", "address", "prepare"]
+__all__ = ["Basic", "Bearer", "Counts", "Credentials", "Parse", "Repository", "address", "changes", "prepare", "working_tree"]
 
 AUTHOR = ("reconciler", "reconciler@localhost")
 
@@ -117,7 +119,7 @@ class Repository:
         """Bring a commit here and say what it changed. A commit that is here already costs no request."""
         self._followed[effect.ref] = None
         try:
-            repository = self._bring(effect.ref, effect.tip)
+            repository = self._bring(effect.tip, effect.ref)
             with sound():
                 tip = history.commit_of(repository, effect.tip)
                 since = history.commit_of(repository, effect.since) if effect.since is not None else None
@@ -152,7 +154,7 @@ class Repository:
     def read_files(self, effect: ReadFiles) -> FilesRead:
         """The bytes of all files below a folder, by path from the repository's top."""
         try:
-            repository = self._bring(effect.ref, effect.commit)
+            repository = self._bring(effect.commit, effect.ref)
             prefix = effect.prefix.strip("/")
             with sound():
                 commit = history.commit_of(repository, effect.commit)
@@ -175,7 +177,7 @@ class Repository:
             return Pushed(effect.id, "refused", message=why)
         try:
             target = self._address()
-            repository = self._open() if effect.base is None else self._bring(effect.ref, effect.base)
+            repository = self._open() if effect.base is None else self._bring(effect.base, effect.ref, *self._followed)
             if effect.base is not None and history.commit_of(repository, effect.base) is None:
                 return Pushed(effect.id, "stale", message=f"commit {effect.base[:12]} is not on the branch")
             with sound():
@@ -184,7 +186,7 @@ class Repository:
                 return Pushed(effect.id, "pushed", commit)
             self.counts.pushes += 1
             if isinstance(target, Local):
-                return push.to_local(repository, effect, commit, self._author)
+                return push.to_local(repository, effect, commit)
             calls = push.Negotiation(target, self.credentials, self._cancelled, effect.expected)
             return push.to_remote(repository, effect, commit, calls)
         except (GitTrouble, Damaged) as error:
@@ -230,13 +232,14 @@ class Repository:
         if self._local is None:
             try:
                 self._local = pygit2.Repository(str(target.path), RepositoryOpenFlag.NO_SEARCH)
+                self._local.set_ident(*self._author)  # for reflogs
             except (pygit2.GitError, KeyError, ValueError, OSError) as error:
                 why = f"there is no readable repository at {target.path}: {clean(str(error))}"
                 raise GitTrouble(why, permanent=True) from error
         return self._local
 
-    def _bring(self, ref: str, commit: CommitId) -> pygit2.Repository:
-        """See that `commit` is here, with one fetch of `ref` if it is not. Whether it then is, the caller looks."""
+    def _bring(self, commit: CommitId, *names: str) -> pygit2.Repository:
+        """See that `commit` is here, with one fetch of the refs `names` if it is not. Whether it then is, the caller looks."""
         if not refs.COMMIT_ID.fullmatch(commit):
             raise GitTrouble(f"{clean(commit)!r} is no full commit id", permanent=True)
         repository = self._open()
@@ -244,9 +247,10 @@ class Repository:
         with sound():
             if isinstance(target, Local) or history.commit_of(repository, commit) is not None:
                 return repository
+        specs = [refs.refspec(name) for name in dict.fromkeys(names)]
         self.counts.fetches += 1
         try:
-            repository.remotes.create_anonymous(target.url).fetch([refs.refspec(ref)], callbacks=self._callbacks(target))
+            repository.remotes.create_anonymous(target.url).fetch(specs, callbacks=self._callbacks(target))
         except (pygit2.GitError, GitTrouble, KeyError, ValueError, OSError) as error:
             found = failure(error, target, self.credentials)
             raise GitTrouble(found.message, permanent=found.permanent) from error

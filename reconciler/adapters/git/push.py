@@ -45,7 +45,7 @@ def built(repository: pygit2.Repository, effect: Push, author: tuple[str, str]) 
     """
     base = repository[effect.base] if effect.base is not None else None
     if base is not None and not isinstance(base, pygit2.Commit):
-        raise GitTrouble(f"{effect.base} is no commit")
+        raise GitTrouble(f"{effect.base} is no commit", permanent=True)
     tree = _tree(repository, base.tree if base is not None else None, _nested(effect.files)) or repository.TreeBuilder().write()
     if effect.base is not None and base is not None and tree == base.tree_id and effect.base == effect.expected:
         return effect.base
@@ -66,15 +66,15 @@ def _nested(files: dict[str, bytes | None]) -> Trees:
         parts = path.split("/")
         bad = [part for part in parts if part.lower() in ("", ".", "..", ".git") or "\0" in part or "\\" in part]
         if bad or len(path) > _PATH_LIMIT:
-            raise GitTrouble(f"{clean(path)!r} is no path that can be written")
+            raise GitTrouble(f"{clean(path)!r} is no path that can be written", permanent=True)
         folder = top
         for part in parts[:-1]:
             below = folder.setdefault(part, {})
             if not isinstance(below, dict):
-                raise GitTrouble(f"{clean(path)!r} lies in what is to be a file")
+                raise GitTrouble(f"{clean(path)!r} lies in what is to be a file", permanent=True)
             folder = below
         if isinstance(folder.get(parts[-1]), dict):
-            raise GitTrouble(f"{clean(path)!r} is to be a file and a folder")
+            raise GitTrouble(f"{clean(path)!r} is to be a file and a folder", permanent=True)
         folder[parts[-1]] = content
     return top
 
@@ -135,7 +135,7 @@ def to_remote(repository: pygit2.Repository, effect: Push, commit: CommitId, cal
     return Pushed(effect.id, "refused", message=said)
 
 
-def to_local(repository: pygit2.Repository, effect: Push, commit: CommitId, author: tuple[str, str]) -> Pushed:
+def to_local(repository: pygit2.Repository, effect: Push, commit: CommitId) -> Pushed:
     """Move a branch of a local repository, under its lock."""
     if not repository.is_bare and effect.ref == _checked_out(repository):
         return Pushed(effect.id, "refused", message=f"{effect.ref} is checked out in {repository.workdir}; commit there by hand")
@@ -146,8 +146,7 @@ def to_local(repository: pygit2.Repository, effect: Push, commit: CommitId, auth
             seen = CommitId(str(found.target)) if found is not None else None
             if seen != effect.expected:
                 raise Moved(seen)
-            signature = pygit2.Signature(*author, int(effect.at), 0, "utf-8")
-            transaction.set_target(effect.ref, pygit2.Oid(hex=commit), signature=signature, message="push")
+            transaction.set_target(effect.ref, pygit2.Oid(hex=commit), message="push")
     except Moved as moved:
         return Pushed(effect.id, "stale", message=str(moved))
     except (pygit2.GitError, KeyError, ValueError, OSError) as error:

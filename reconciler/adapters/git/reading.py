@@ -92,7 +92,7 @@ class Reader:
             oid = pygit2.Oid(hex=node.id)
             _, size = self._repository.odb.read_header(oid)
         if size > BLOB_LIMIT_BYTES:
-            return unread(path, node.id, f"is larger than {BLOB_LIMIT_BYTES >> 20} MiB ({size:,} bytes) and is not read")
+            return unread(path, node.id, too_large(size, BLOB_LIMIT_BYTES))
         self._bytes += size
         if self._bytes > CALL_LIMIT_BYTES:
             raise GitTrouble(f"the manifests that changed are together larger than {CALL_LIMIT_BYTES >> 20} MiB")
@@ -100,6 +100,11 @@ class Reader:
             content = bytes(self._repository[oid].data)
         self._counts.blobs_read += 1
         return self._parse(content, path, node.id)
+
+
+def too_large(size: int, limit: int) -> str:
+    """The words for a file above its limit."""
+    return f"has {size:,} bytes, more than the {limit:,} that are read"
 
 
 def unread(path: str, blob: BlobId, why: str) -> ManifestFile:

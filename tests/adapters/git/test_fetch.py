@@ -9,7 +9,7 @@ import pytest
 from reconciler.adapters.git import Counts, Repository
 from reconciler.core.identity import BlobId, CommitId, SourceName
 from reconciler.core.manifest import ManifestFile
-from reconciler.core.messages import CommitChanges, Fetch, Fetched, GitFailure, ListRefs, ReadFiles, ReadPast
+from reconciler.core.messages import CommitChanges, Fetch, Fetched, GitFailure, ListRefs
 from reconciler.sim.gitserver import GitServer
 from tests.gitserver import commit, git_server
 
