@@ -1,0 +1,189 @@
+"""Approvals: what people let through by merging one small file, and the branches on which the daemon offers it.
+
+Law of the module: an approval is for one gate, one unit and one revision, which is always a digest of content; anything else that it
+says makes it no approval. The branch is an offer and nothing more: only what is merged counts (design §7, "Control verbs").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .identity import CommitId, GroupKind, UnitKey
+from .kind import Gate
+from .messages import FilesRead, GitFailure, Push, Pushed, ReadFiles
+from .sources import Source
+from .view import Approved
+from .wire import Wire
+
+APPROVAL = GroupKind("reconciler.dev", "Approval")
+FOLDER = "approvals"
+BRANCH = "refs/heads/reconciler/approve/"
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["apiVersion", "kind", "metadata", "spec"],
+    "properties": {
+        "spec": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["verb", "of", "gate", "revision"],
+            "properties": {
+                "verb": {"enum": ["approve", "promote", "promote-full", "abort", "retry", "pause", "resume"]},
+                "of": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["kind", "name"],
+                    "properties": {
+                        "group": {"type": "string"},
+                        "kind": {"type": "string"},
+                        "name": {"type": "string"},
+                        "namespace": {"type": "string"},
+                        "cluster": {"type": "string"},
+                    },
+                },
+                "gate": {"type": "string", "minLength": 1},
+                "revision": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+            },
+        }
+    },
+}
+
+
+def find(source: Source, unit: UnitKey, gate: Gate, cluster: str = "") -> Approved | None:
+    """The approval of exactly this gate among the source's manifests."""
+    for manifest in source.desired.kinds.get(APPROVAL, {}).values():
+        spec = manifest.body().get("spec")
+        if isinstance(spec, dict) and _matches(spec, unit, gate, cluster):
+            return Approved(manifest.name, manifest.place(), source.desired.changed_by(manifest.path))
+    return None
+
+
+def _of(unit: UnitKey, cluster: str) -> dict[str, str]:
+    of = {"group": unit.group, "kind": unit.kind, "namespace": unit.namespace, "name": unit.name, "cluster": cluster}
+    return {key: value for key, value in of.items() if value}
+
+
+def _matches(spec: dict[str, Any], unit: UnitKey, gate: Gate, cluster: str) -> bool:
+    of = spec.get("of")
+    return (
+        isinstance(of, dict)
+        and {key: value for key, value in of.items() if value} == _of(unit, cluster)
+        and (spec.get("verb"), spec.get("gate"), spec.get("revision")) == ("approve", gate.name, gate.revision)
+    )
+
+
+def text(unit: UnitKey, gate: Gate, cluster: str) -> bytes:
+    """The file whose merge is the approval."""
+    lines = [
+        f"# Merging this lets the daemon {gate.message}.",
+        "apiVersion: reconciler.dev/v1alpha1",
+        "kind: Approval",
+        "metadata:",
+        f"  name: {gate.name}",
+        "spec:",
+        "  verb: approve",
+        "  of:",
+        *(f"    {key}: {_quoted(value)}" for key, value in _of(unit, cluster).items()),
+        f"  gate: {_quoted(gate.name)}",
+        f"  revision: {gate.revision}",
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@dataclass(slots=True)
+class Offer:
+    """A gate that waits, and the branch that offers it."""
+
+    unit: UnitKey
+    gate: Gate
+    cluster: str
+    state: str = "new"  # new | busy | offered | refused
+    problem: str = ""
+
+
+class Offers:
+    """Keeps one branch for each gate that waits. Branches of gates that wait no more are left to people."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.offers: dict[tuple[str, str], Offer] = {}  # (source, branch)
+
+    def set(self, source: Source, unit: UnitKey, gate: Gate, cluster: str) -> None:
+        """A gate waits: see that its branch says so."""
+        key = (source.name, gate.name)
+        held = self.offers.get(key)
+        if held is None or held.gate != gate:
+            self.offers[key] = Offer(unit, gate, cluster)
+
+    def drop(self, unit: UnitKey, cluster: str, keep: tuple[str, ...] = ()) -> None:
+        """The gates of a unit in a cluster that wait no more."""
+        for key, offer in list(self.offers.items()):
+            if (offer.unit, offer.cluster) == (unit, cluster) and offer.gate.name not in keep:
+                del self.offers[key]
+
+    def run(self, sources: dict[str, Source]) -> None:
+        """Make the branches that are not there yet."""
+        for (source_name, name), offer in self.offers.items():
+            source = sources[source_name]
+            if offer.state == "new" and source.refs is not None and source.desired.commit is not None:
+                offer.state = "busy"
+                ref = BRANCH + name
+                at = source.refs.get(ref)
+                if at is None:
+                    self._push(source, ref, offer, None)
+                else:
+                    self._read(source, ref, offer, at)
+
+    def _path(self, source: Source, offer: Offer) -> str:
+        folder = f"{source.settings.path}/{FOLDER}" if source.settings.path else FOLDER
+        return f"{folder}/{offer.gate.name}.yaml"
+
+    def _read(self, source: Source, ref: str, offer: Offer, at: CommitId) -> None:
+        path = self._path(source, offer)
+
+        def read(message: FilesRead) -> None:
+            wanted = text(offer.unit, offer.gate, offer.cluster)
+            if not isinstance(message.files, GitFailure) and message.files.get(path) == wanted:
+                offer.state = "offered"
+            else:
+                self._push(source, ref, offer, at)
+
+        self.wire.git(ReadFiles, read, source.name, ref=ref, commit=at, prefix=path)
+
+    def _push(self, source: Source, ref: str, offer: Offer, expected: CommitId | None) -> None:
+        assert source.desired.commit is not None
+        body = text(offer.unit, offer.gate, offer.cluster)
+        message = f"Approve {offer.gate.name}\n\nMerging this lets the daemon {offer.gate.message}.\n"
+
+        def pushed(answer: Pushed) -> None:
+            if answer.outcome == "pushed":
+                offer.state = "offered"
+                self.wire.log("info", "approval offered", branch=ref.removeprefix("refs/heads/"), gate=offer.gate.name)
+                if source.refs is not None and answer.commit is not None:
+                    source.refs[ref] = answer.commit
+                return
+            offer.state, offer.problem = "refused", answer.message
+            self.wire.log("warning", "approval not offered", branch=ref, reason=answer.message or answer.outcome)
+            self.wire.after(("offer", source.name, ref), 30.0, lambda: self._again(source, offer))
+
+        self.wire.git(
+            Push,
+            pushed,
+            source.name,
+            ref=ref,
+            expected=expected,
+            base=source.desired.commit.id,
+            files={self._path(source, offer): body},
+            message=message,
+            at=self.wire.now.wall,
+            force=expected is not None,
+        )
+
+    def _again(self, source: Source, offer: Offer) -> None:
+        offer.state = "new"
+        source.hint()

@@ -1,0 +1,337 @@
+"""One cluster as the engine knows it: reachable or not, what it serves, what of ours it holds, how much we ask of it at once.
+
+Law of the module: a slow or dead cluster delays only itself. While it cannot be reached nothing is asked of it but one probe at
+growing intervals; what was known of it stays known and is not acted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from . import discovery
+from .discovery import Discovery, Resource
+from .identity import ClusterName, GroupKind, ObjectId
+from .messages import Answer, Method
+from .observed import Changed, Live, Reflector, parse_list
+from .settings import ClusterSettings
+from .wire import Wire
+
+PROBE_BASE_SECONDS = 0.5
+PROBE_CAP_SECONDS = 60.0
+LOOK_SINGLY = 3
+"""Up to so many objects of a kind are looked for one by one; more are worth a list of the kind."""
+
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+Looked = Callable[[Live | None | str], None]
+"""Told what stands under a name: an object (metadata only), nothing, or why nobody knows."""
+
+
+class Cluster:
+    """The link to one cluster. `on_change(old, new)` hears of our objects, `on_state()` of everything else that moves."""
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        wire: Wire,
+        limit: int,
+        on_change: Callable[[Cluster, Live | None, Live | None], None],
+        on_state: Callable[[Cluster], None],
+    ) -> None:
+        self.settings = settings
+        self.name: ClusterName = settings.name
+        self.wire = wire
+        self.state: Literal["new", "up", "down"] = "new"
+        self.problem = ""
+        self.discovery: Discovery | None = None
+        self.reflectors: dict[GroupKind, Reflector] = {}
+        self.followed: dict[tuple[GroupKind, str, str], Reflector] = {}
+        self.free = limit
+        self.unknown_kinds: dict[GroupKind, None] = {}
+        self._on_change = on_change
+        self._on_state = on_state
+        self._selector = ""
+        self._kinds: dict[GroupKind, None] = {}
+        self._failures = 0
+        self._discovering = False
+        self._discover_again = False
+        self._unknown_polls = 0
+        self._looks: dict[GroupKind, list[tuple[ObjectId, Looked]]] = {}
+        self._pause_until = 0.0
+
+    # -- asking ----------
+
+    def ask(self, method: Method, path: str, then: Callable[[Answer], None], **options: Any) -> None:
+        """One request. No answer at all makes the cluster unreachable, whoever asked."""
+
+        def answered(answer: Answer) -> None:
+            if answer.status == 0 and self.state == "up":
+                self.wire.after(("probe", self.name), 0.0, self._probe)
+            elif answer.status == 401:
+                self.unreachable("the API server refuses our credentials (401 Unauthorized)")
+            elif answer.status in (429, 503) and answer.retry_after_seconds:
+                self._pause_until = self.wire.now.steady + min(answer.retry_after_seconds, 60.0)
+                self.wire.at(("pause", self.name), self._pause_until, lambda: self._on_state(self))
+            then(answer)
+
+        self.wire.request(self.name, method, path, answered, **options)
+
+    def act(self, method: Method, path: str, then: Callable[[Answer], None], **options: Any) -> None:
+        """One write, counted against the limit in flight; callers look at `may_act` first."""
+        assert self.free > 0
+        self.free -= 1
+
+        def answered(answer: Answer) -> None:
+            self.free += 1
+            then(answer)
+
+        self.ask(method, path, answered, **options)
+
+    @property
+    def may_act(self) -> bool:
+        """Whether a write may be sent now."""
+        return self.state == "up" and self.free > 0 and self.wire.now.steady >= self._pause_until
+
+    # -- reachability ----------
+
+    def start(self) -> None:
+        """Find out whether it answers, and what it serves."""
+        self.refresh_discovery()
+
+    def unreachable(self, problem: str) -> None:
+        """Nobody answers: stop asking, probe at growing intervals."""
+        self.problem = problem
+        if self.state == "down":
+            return
+        was_up, self.state = self.state == "up", "down"
+        if was_up:
+            self.wire.log("warning", "cluster unreachable", cluster=self.name, reason=problem)
+        for reflector in self._all_reflectors():
+            reflector.stop()
+        self._failures = 0
+        self._schedule_probe()
+        self._on_state(self)
+
+    def _schedule_probe(self) -> None:
+        self._failures += 1
+        seconds = self.wire.jitter.back_off(self._failures, PROBE_BASE_SECONDS, PROBE_CAP_SECONDS)
+        self.wire.after(("probe", self.name), seconds, self._probe)
+
+    def _probe(self) -> None:
+        self.wire.request(self.name, "GET", "/version", self._probed, timeout_seconds=5)
+
+    def _probed(self, answer: Answer) -> None:
+        if answer.status == 200:
+            if self.state == "down":
+                self.refresh_discovery()
+            return
+        problem = answer.error or f"the API server answers {answer.status}"
+        if self.state == "down":
+            self.problem = problem
+            self._schedule_probe()
+        else:
+            self.unreachable(problem)
+
+    def _all_reflectors(self) -> list[Reflector]:
+        return [*self.reflectors.values(), *self.followed.values()]
+
+    # -- discovery ----------
+
+    def refresh_discovery(self) -> None:
+        """Ask what is served; asked again while an answer is under way, once more after it."""
+        if self._discovering:
+            self._discover_again = True
+            return
+        self._discovering = True
+        documents: list[bytes] = []
+
+        def answered(answer: Answer) -> None:
+            if answer.status == 200:
+                documents.append(answer.body)
+                if len(documents) == 1:
+                    self.wire.request(self.name, "GET", "/apis", answered, accept=discovery.ACCEPT)
+                    return
+            self._discovered(answer, documents)
+
+        self.wire.request(self.name, "GET", "/api", answered, accept=discovery.ACCEPT)
+
+    def _discovered(self, answer: Answer, documents: list[bytes]) -> None:
+        self._discovering = False
+        found = discovery.parse(*documents) if len(documents) == 2 else None
+        if found is None:
+            self.unreachable(answer.error or self._discovery_refused(answer, documents))
+            if self.state == "down" and not self.wire.has_timer(("probe", self.name)):
+                self._schedule_probe()
+            return
+        self.discovery = found
+        was, self.state, self.problem, self._failures = self.state, "up", "", 0
+        self.wire.cancel(("probe", self.name))
+        if was != "up":
+            if was == "down":
+                self.wire.log("info", "cluster reachable", cluster=self.name)
+            for reflector in self._all_reflectors():
+                reflector.start()
+        self._open_reflectors()
+        self._poll_for_unknown_kinds()
+        self._on_state(self)
+        if self._discover_again:
+            self._discover_again = False
+            self.refresh_discovery()
+
+    @staticmethod
+    def _discovery_refused(answer: Answer, documents: list[bytes]) -> str:
+        if len(documents) == 2:
+            return "no aggregated discovery: the API server is older than Kubernetes 1.30, or this is none"
+        return f"discovery answers {answer.status}"
+
+    def missing(self, kind: GroupKind) -> None:
+        """Somebody waits for a kind that is not served: look again at growing intervals, and when a CRD is established."""
+        if kind not in self.unknown_kinds:
+            self.unknown_kinds[kind] = None
+            self._unknown_polls = 0
+            self._poll_for_unknown_kinds()
+
+    def _poll_for_unknown_kinds(self) -> None:
+        if self.discovery is None:
+            return
+        for kind in [kind for kind in self.unknown_kinds if kind in self.discovery.preferred]:
+            del self.unknown_kinds[kind]
+        if self.unknown_kinds and not self.wire.has_timer(("unknown", self.name)):
+            self._unknown_polls += 1
+            seconds = self.wire.jitter.back_off(self._unknown_polls, 1.0, 300.0)
+            self.wire.after(("unknown", self.name), seconds, self.refresh_discovery)
+
+    # -- our objects ----------
+
+    def own(self, selector: str) -> None:
+        """From now on the objects with this label are ours."""
+        self._selector = selector
+        self._open_reflectors()
+
+    def observe(self, kinds: dict[GroupKind, None]) -> None:
+        """Watch our objects of these kinds too."""
+        self._kinds.update(kinds)
+        self._open_reflectors()
+
+    def _open_reflectors(self) -> None:
+        if self.state != "up" or not self._selector or self.discovery is None:
+            return
+        for kind in self._kinds:
+            resource = self.discovery.preferred.get(kind)
+            held = self.reflectors.get(kind)
+            if resource is None:
+                if held is not None and self.discovery.absent(kind):
+                    self.reflectors.pop(kind).forget()
+                    self._on_state(self)
+            elif held is None and "watch" in resource.verbs:
+                self.reflectors[kind] = Reflector(
+                    self, resource, (("labelSelector", self._selector),), self._changed, lambda: self._on_state(self)
+                )
+                self.reflectors[kind].start()
+
+    def _changed(self, old: Live | None, new: Live | None) -> None:
+        self._on_change(self, old, new)
+
+    def owned(self, id: ObjectId) -> Live | None:
+        """Our live object of that identity, as far as listed."""
+        reflector = self.reflectors.get(id.group_kind)
+        return reflector.objects.get(id) if reflector else None
+
+    def listed(self, kind: GroupKind) -> bool:
+        """Whether all our objects of the kind are known: listed in full, or the kind proven not to be served."""
+        reflector = self.reflectors.get(kind)
+        if reflector is not None:
+            return reflector.complete
+        return self.discovery is not None and self.discovery.absent(kind)
+
+    @property
+    def all_listed(self) -> bool:
+        """Whether all our objects of all kinds ever applied here are known (design, law 12)."""
+        return self.state == "up" and bool(self._selector) and all(self.listed(kind) for kind in self._kinds)
+
+    def resolve(self, id: ObjectId, version: str) -> tuple[Resource, ObjectId] | None:
+        """The kind as served, and the identity with its namespace completed; None where the kind is not served."""
+        assert self.discovery is not None
+        resource = self.discovery.find(id.group, version, id.kind)
+        if resource is None:
+            return None
+        namespace = (id.namespace or self.settings.namespace) if resource.namespaced else ""
+        return resource, id._replace(namespace=namespace)
+
+    def follow(self, id: ObjectId, on_change: Changed) -> Reflector | None:
+        """Watch one object whoever owns it; None where its kind is not served."""
+        key = (id.group_kind, id.namespace, id.name)
+        if key not in self.followed:
+            resource = self.discovery.preferred.get(id.group_kind) if self.discovery else None
+            if resource is None:
+                return None
+            query = (("fieldSelector", f"metadata.name={id.name}"),)
+            self.followed[key] = Reflector(
+                self, resource, query, on_change, lambda: on_change(None, None), namespace=id.namespace
+            )
+            self.followed[key].start()
+        return self.followed[key]
+
+    # -- looking before a first apply ----------
+
+    def look(self, resource: Resource, id: ObjectId, then: Looked) -> None:
+        """Find out what stands under a name, whoever owns it. Questions of one step about one kind are asked together."""
+        self._looks.setdefault(resource.group_kind, []).append((id, then))
+
+    def flush_looks(self) -> None:
+        """Send the questions gathered in this step."""
+        if not self._looks or self.discovery is None:
+            return
+        looks, self._looks = self._looks, {}
+        for kind, wanted in looks.items():
+            resource = self.discovery.preferred.get(kind)
+            if resource is None:
+                for _, then in wanted:
+                    then("the kind is not served any more")
+            elif len(wanted) <= LOOK_SINGLY:
+                for id, then in wanted:
+                    self._look_at_one(resource, id, then)
+            else:
+                self._look_at_all(resource, wanted, {}, "")
+
+    def _look_at_one(self, resource: Resource, id: ObjectId, then: Looked) -> None:
+        def answered(answer: Answer) -> None:
+            if answer.status == 404:
+                then(None)
+            elif answer.status == 200:
+                try:
+                    then(Live(resource, answer.body))
+                except msgspec.DecodeError as error:
+                    then(f"the answer cannot be read: {error}")
+            else:
+                then(answer.error or f"the API server answers {answer.status}")
+
+        self.ask("GET", resource.path(id), answered, accept=METADATA_ONLY)
+
+    def _look_at_all(
+        self, resource: Resource, wanted: list[tuple[ObjectId, Looked]], found: dict[ObjectId, Live], token: str
+    ) -> None:
+        def answered(answer: Answer) -> None:
+            problem = answer.error or f"the API server answers {answer.status}"
+            if answer.status == 200:
+                try:
+                    page, more, _ = parse_list(resource, answer.body)
+                except msgspec.DecodeError as error:
+                    problem = f"the list cannot be read: {error}"
+                else:
+                    found.update((live.id, live) for live in page)
+                    if more:
+                        self._look_at_all(resource, wanted, found, more)
+                    else:
+                        for id, then in wanted:
+                            then(found.get(id))
+                    return
+            for _, then in wanted:
+                then(problem)
+
+        query = (("limit", "500"), *((("continue", token),) if token else ()))
+        self.ask("GET", resource.collection(), answered, query=query, accept=METADATA_LIST, timeout_seconds=60)

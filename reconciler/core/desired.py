@@ -1,0 +1,157 @@
+"""What Git says: the files of one source as of one commit, and the last version of each that could be read.
+
+Law of the module: a file that cannot be read counts as its last readable version, and a folder as it was when all of it could last
+be read; nothing is ever dropped because it could not be read (design, law 7). Commits are folded one by one, so what counts as
+"last readable" depends on history and not on when we polled. Cost is what a commit changed: a folder it does not touch is not looked at.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+
+from .identity import GroupKind, SourceName
+from .kind import Wanted
+from .manifest import Manifest, ManifestFile, Problem
+from .messages import Commit, CommitChanges
+from .wanted import read
+
+ManifestKey = tuple[str, int]  # path, index in the file
+Files = dict[str, ManifestFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A folder as it last could be read whole; `commit` None where no such version was found in history."""
+
+    files: Files
+    commit: Commit | None
+
+
+@dataclass(slots=True)
+class Touched:
+    """What one fold may have changed: folders, and kinds of manifests."""
+
+    folders: dict[str, None] = field(default_factory=dict)
+    kinds: dict[GroupKind, None] = field(default_factory=dict)
+
+
+class Desired:
+    """One source's files. Paths are relative to the source's sub-path."""
+
+    def __init__(self, source: SourceName) -> None:
+        self.source = source
+        self.commit: Commit | None = None
+        self.folders: dict[str, Files] = {}
+        self.settled: dict[str, Settled] = {}
+        self.lost: dict[str, None] = {}  # not readable, and no readable version known yet
+        self.kinds: dict[GroupKind, dict[ManifestKey, Manifest]] = {}
+        self._commits: dict[str, Commit] = {}  # path -> the commit that changed it last, as far as seen
+        self._unreadable: dict[str, dict[str, None]] = {}
+        self._last: Files = {}
+        self._wanted: dict[Manifest, tuple[Wanted, tuple[Problem, ...]]] = {}
+
+    # -- reading ----------
+
+    def manifests(self, folder: str) -> tuple[Manifest, ...]:
+        """All manifests of one folder, as it last could be read whole, in order of path and place."""
+        files = self.settled[folder].files if folder in self.settled else self.folders.get(folder, {})
+        return tuple(manifest for path in sorted(files) for manifest in files[path].manifests)
+
+    def unreadable(self, folder: str) -> tuple[ManifestFile, ...]:
+        """The files of a folder that cannot be read now."""
+        return tuple(self.folders[folder][path] for path in self._unreadable.get(folder, ()))
+
+    def changed_by(self, path: str) -> Commit | None:
+        """The commit that last changed a path: at a first read nobody knows better than the commit that was read."""
+        return self._commits.get(path)
+
+    def wanted(self, manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
+        """`wanted.read`, remembered as long as the file is: ten thousand neighbours of a change are not read again."""
+        held = self._wanted.get(manifest)
+        if held is None:
+            held = self._wanted[manifest] = read(manifest)
+        return held
+
+    # -- folding ----------
+
+    def fold(self, step: CommitChanges) -> Touched:
+        """Take in one commit."""
+        first = self.commit is None
+        touched = Touched()
+        changes: dict[str, dict[str, ManifestFile | None]] = {}
+        for change in step.changes:
+            changes.setdefault(posixpath.dirname(change.path) or ".", {})[change.path] = change.file
+            self._commits[change.path] = step.commit
+            if change.file is None:
+                del self._commits[change.path]
+        for folder, files in changes.items():
+            self._fold_folder(folder, files, first, touched)
+        self.commit = step.commit
+        return touched
+
+    def _fold_folder(
+        self, folder: str, changes: dict[str, ManifestFile | None], first: bool, touched: Touched
+    ) -> None:
+        touched.folders[folder] = None
+        before = self.folders.get(folder, {})
+        after = dict(before)
+        unreadable = self._unreadable.setdefault(folder, {})
+        was_readable = not unreadable
+        for path, file in changes.items():
+            effective = self._last.get(path) or before.get(path)
+            unreadable.pop(path, None)
+            if file is None:
+                after.pop(path, None)
+                self._last.pop(path, None)
+                self._index(path, effective, None, touched)
+                continue
+            after[path] = file
+            if file.readable:
+                self._last.pop(path, None)
+                self._index(path, effective, file, touched)
+            else:
+                unreadable[path] = None
+                if effective is not None and effective.readable:
+                    self._last[path] = effective
+        if after:
+            self.folders[folder] = after
+        else:
+            self.folders.pop(folder, None)
+        if not unreadable:
+            del self._unreadable[folder]
+            self.settled.pop(folder, None)
+            self.lost.pop(folder, None)
+        elif was_readable and first:
+            self.lost[folder] = None
+            self.settled[folder] = Settled({}, None)
+        elif was_readable:
+            self.settled[folder] = Settled(before, self.commit)
+
+    def _index(self, path: str, old: ManifestFile | None, new: ManifestFile | None, touched: Touched) -> None:
+        for manifest in old.manifests if old else ():
+            kind = GroupKind(manifest.group, manifest.kind)
+            touched.kinds[kind] = None
+            self._wanted.pop(manifest, None)
+            held = self.kinds.get(kind, {})
+            held.pop((path, manifest.index), None)
+            if not held:
+                self.kinds.pop(kind, None)
+        for manifest in new.manifests if new else ():
+            kind = GroupKind(manifest.group, manifest.kind)
+            touched.kinds[kind] = None
+            self.kinds.setdefault(kind, {})[path, manifest.index] = manifest
+
+    def restore(self, folder: str, past: CommitChanges | None) -> Touched:
+        """What history says of a folder that could not be read when we started (None: nothing)."""
+        touched = Touched({folder: None})
+        if self.lost.pop(folder, "no longer lost") is not None or past is None:
+            return touched
+        files = {change.path: change.file for change in past.changes if change.file is not None}
+        self.settled[folder] = Settled(files, past.commit)
+        for path in self._unreadable.get(folder, ()):
+            file = files.get(path)
+            if file is not None and path not in self._last:
+                self._last[path] = file
+                self._index(path, None, file, touched)
+        return touched

@@ -1,0 +1,393 @@
+"""The engine: what the world said goes in, what should be done comes out.
+
+Law of the module: `step` is synchronous and pure. It folds its inputs, fires what is due, plans what may have changed, compares what
+is wanted with what is there, and returns effects; all state is in memory and is read again from Git and the clusters after a
+restart. This module only connects its parts; each of them decides one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from . import health
+from .approvals import APPROVAL, Offers, find
+from .clusters import Cluster
+from .desired import Touched
+from .health import Health
+from .identity import ClusterName, GroupKind, Instant, Lane, ObjectRef, SourceName, UnitKey, folder
+from .kind import Gate, Held, Kind, Spec, Status, Wanted
+from .lanes import Item
+from .manifest import Manifest
+from .messages import Effect, Input, SourceHint, Stop
+from .observed import Live
+from .ownership import DIGEST, MANAGED_BY, owner_of
+from .problem import Problem
+from .prune import Pruner
+from .publish import Publisher
+from .reports import Reports
+from .settings import Settings
+from .sources import Source
+from .store import Store
+from .types import Types
+from .units import Unit, Units, folder_manifests, lane_of_path
+from .view import Approved, NotYet
+from .wire import Wire
+from .work import Work
+
+OURS = (APPROVAL,)
+"""Kinds that the engine itself reads."""
+
+
+class Engine:
+    """One daemon's decisions. `entropy` is the only randomness: the same entropy and inputs give the same effects."""
+
+    def __init__(self, settings: Settings, kinds: tuple[Kind, ...], entropy: bytes, types: Types | None = None) -> None:
+        assert kinds and kinds[0].name == "plain"
+        self.settings = settings
+        self.kinds = {kind_of: kind for kind in kinds for kind_of in (*kind.roots, *kind.references)}
+        self.roots = {root: kind for kind in kinds for root in kind.roots}
+        self.plain = kinds[0]
+        self.wire = Wire(entropy)
+        self.clusters = {
+            c.name: Cluster(c, self.wire, settings.requests_in_flight, self._object_changed, self._cluster_changed)
+            for c in settings.clusters
+        }
+        self.sources = {s.name: Source(s, self.wire, self._commit, self._refs) for s in settings.sources}
+        self.store = Store(self.wire, settings, {str(name): c for name, c in self.clusters.items()}, self._store_changed)
+        self.work = Work(
+            self.wire, settings, self.store, self.clusters, types, self._commit_of, self._moved, lambda *a: self.pruner.deleted(*a)
+        )
+        self.units = Units(self.wire, self, self.store, self.work, self._spec_of, self._planned)
+        self.pruner = Pruner(
+            self.work, self.units.units.get, self._not_all_planned, self._prune_approval, self._source_empty, self._moved
+        )
+        self.offers = Offers(self.wire)
+        self.reports = Reports(self)
+        self.publishers = {s.name: Publisher(self.wire, s, settings, self.reports) for s in self.sources.values()}
+        self._saving_kinds: dict[ClusterName, None] = {}
+        self._kinds_wanted: dict[ClusterName, dict[GroupKind, None]] = {name: {} for name in self.clusters}
+        self._started = False
+        self.stopping = False
+
+    # -- the one method that the shell calls ----------
+
+    def step(self, inputs: Iterable[Input], now: Instant) -> list[Effect]:
+        """Fold what happened, and say what to do now."""
+        self.wire.now, self.wire.effects = now, []
+        if not self._started:
+            self._start()
+        for message in inputs:
+            if isinstance(message, Stop):
+                self.stopping = True
+                self.store.lease.release()
+            elif isinstance(message, SourceHint):
+                if message.source in self.sources:
+                    self.sources[message.source].hint()
+            else:
+                self.wire.deliver(message)
+        self.wire.fire()
+        if not self.stopping:
+            self.units.run()
+            self.work.run()
+            self.pruner.run()
+            if self.settings.act and self.store.leading:
+                self.offers.run({str(name): source for name, source in self.sources.items()})
+                for publisher in self.publishers.values():
+                    publisher.run()
+        return self.wire.effects
+
+    @property
+    def wake_at(self) -> float | None:
+        """When to call `step` again if nothing comes in, on the steady clock."""
+        return self.wire.wake_at
+
+    def _start(self) -> None:
+        self._started = True
+        for source in self.sources.values():
+            source.start()
+        for cluster in self.clusters.values():
+            cluster.start()
+
+    # -- what happens ----------
+
+    def _commit(self, source: Source, touched: Touched) -> None:
+        for path in touched.folders:
+            self.units.touch(folder(source.name, path), self.plain)
+        for kind in touched.kinds:
+            if kind in self.roots:
+                self._find_roots(source, kind)
+            self.units.changed(("manifests", kind))
+        if APPROVAL in touched.kinds:
+            self.units.changed(("approvals",))
+            self.pruner.look_at_all()
+        for unit, _ in list(self.pruner.owned):
+            self._unit_of_owner(unit)
+        self._touch_reports()
+
+    def _find_roots(self, source: Source, kind: GroupKind) -> None:
+        for manifest in source.desired.kinds.get(kind, {}).values():
+            self.units.touch(_root(source.name, manifest), self.roots[kind])
+        for key, unit in self.units.units.items():
+            if (key.source, key.group, key.kind) == (source.name, *kind):
+                self.units.touch(key, unit.kind)
+
+    def _refs(self, source: Source) -> None:
+        self.publishers[source.name].refs_listed()
+        self._touch_reports()
+
+    def _cluster_changed(self, cluster: Cluster) -> None:
+        self.store.start()
+        self._open(cluster)
+        self.work.cluster_changed(cluster)
+        self.units.changed(("cluster", cluster.name))
+        self.pruner.look_at_all()
+        self._everything_moved()
+
+    def _store_changed(self) -> None:
+        for cluster in self.clusters.values():
+            self._open(cluster)
+            self.work.cluster_changed(cluster)
+        if self.store.ready:
+            for unit in self.units.units.values():
+                self.units.touch(unit.key, unit.kind)
+        self.pruner.look_at_all()
+        self._everything_moved()
+
+    def _open(self, cluster: Cluster) -> None:
+        """Watch our objects in a cluster as soon as we know who we are, and may act there as soon as it is pinned."""
+        if not self.store.ready or cluster.state != "up":
+            return
+        cluster.own(f"{MANAGED_BY}={self.store.installation or 'nobody'}")
+        if self.settings.act:
+            self.store.pin(cluster)
+        cluster.observe(dict.fromkeys(self._recorded_kinds(cluster.name)))
+        self._need_kinds(cluster)
+
+    def _recorded_kinds(self, cluster: ClusterName) -> list[GroupKind]:
+        record = self.store.records.get(f"cluster:{cluster}")
+        return [GroupKind(*text.split("/", 1)) for text in record.value["kinds"]] if record else []
+
+    def _need_kinds(self, cluster: Cluster) -> None:
+        """Kinds that are wanted in a cluster are written down before anything of them is applied there."""
+        name = cluster.name
+        recorded = self._recorded_kinds(name)
+        missing = [kind for kind in self._kinds_wanted[name] if kind not in recorded]
+        if not missing or not self.store.ready:
+            return
+        if not self.settings.act:
+            cluster.observe(dict.fromkeys(missing))
+            return
+        if name in self._saving_kinds or not self.store.leading:
+            return
+        self._saving_kinds[name] = None
+        kinds = sorted({f"{kind.group}/{kind.kind}": None for kind in [*recorded, *missing]})
+
+        def saved(ok: bool) -> None:
+            self._saving_kinds.pop(name, None)
+            if ok:
+                cluster.observe(dict.fromkeys(self._recorded_kinds(name)))
+                self.work.cluster_changed(cluster)
+            self._need_kinds(cluster)
+
+        self.store.save(f"cluster:{name}", {"kinds": kinds}, saved)
+
+    def _object_changed(self, cluster: Cluster, old: Live | None, new: Live | None) -> None:
+        live = new or old
+        assert live is not None
+        self.pruner.object_changed(cluster, old, new)
+        self.work.object_changed(cluster, old, new)
+        self.units.changed(("object", cluster.name, live.id.group_kind, live.id.name))
+        unit = owner_of(live, self.store.installation)
+        if unit is not None:
+            self.units.changed(("owned", unit, cluster.name))
+            self._unit_of_owner(unit)
+            held = self.units.units.get(unit)
+            if new is None and held is not None and held.spec is not None and not held.spec.manifests:
+                self.units.touch(unit, held.kind)  # perhaps the last of what was left of it
+        if live.id.kind in ("CustomResourceDefinition", "APIService") and (old is None or new is None or _established(old, new)):
+            self.wire.after(("discovery", cluster.name), 0.1, cluster.refresh_discovery)
+
+    def _unit_of_owner(self, key: UnitKey) -> None:
+        """A unit of which only objects are left must still be planned, so that they are pruned."""
+        source = self.sources.get(key.source)
+        if key in self.units.units or source is None or not source.loaded:
+            return
+        kind = self.plain if key.is_folder else self.roots.get(GroupKind(key.group, key.kind))
+        if kind is not None:
+            self.units.touch(key, kind)
+
+    def _moved(self, unit: UnitKey, cluster: ClusterName) -> None:
+        self.pruner.look(unit, cluster)
+        waiting = self.pruner.waiting.get((unit, cluster))
+        if waiting is not None and waiting.gate is not None:
+            self.offers.set(self.sources[unit.source], unit, waiting.gate, cluster)
+        else:
+            self.offers.drop(unit, cluster)
+        self.reports.touch(unit)
+        self._touch_reports()
+
+    def _everything_moved(self) -> None:
+        self.reports.touch_all()
+        self._touch_reports()
+
+    def _touch_reports(self) -> None:
+        for publisher in self.publishers.values():
+            publisher.touch()
+
+    # -- planning ----------
+
+    def _spec_of(self, unit: Unit) -> Spec | None:
+        source = self.sources.get(unit.key.source)
+        if source is None or source.desired.commit is None or not self.store.ready:
+            return None
+        record = self.store.records.get(unit.key.text)
+        value = record.value if record else None
+        commit = source.desired.commit.id
+        if unit.key.is_folder:
+            manifests, held, complete = self._folder(source, unit.key.name)
+            path = unit.key.name
+        else:
+            found = self._root_manifests(source, unit.key)
+            manifests, held, complete = tuple(found[:1]), None, True
+            if len(found) > 1:
+                held = Held(f"{unit.key} is written twice, also at {found[1].place()}", found[0].place())
+            path = found[0].path if found else ""
+        lane = lane_of_path(path, dict.fromkeys(self.clusters), self._default) if path else None
+        if isinstance(lane, str):
+            held = Held(lane, manifests[0].place()) if manifests else held
+            lane = None
+        return Spec(unit.key, manifests, value, commit, lane, held, complete)
+
+    @property
+    def _default(self) -> str | None:
+        default = self.settings.default_cluster
+        return default.name if default else None
+
+    def _folder(self, source: Source, path: str) -> tuple[tuple[Manifest, ...], Held | None, bool]:
+        desired = source.desired
+        manifests = folder_manifests(desired.manifests(path), self.kinds, OURS)
+        bad = [problem for file in desired.unreadable(path) for problem in file.problems if problem.severity == "error"]
+        if not bad:
+            return manifests, None, True
+        as_of = desired.settled[path].commit if path in desired.settled else None
+        since = f"held as of {as_of.id[:7]}" if as_of else "held: no earlier version can be read"
+        return manifests, Held(f"{bad[0]}; {since}", bad[0].place), as_of is not None
+
+    def _root_manifests(self, source: Source, key: UnitKey) -> list[Manifest]:
+        found = source.desired.kinds.get(GroupKind(key.group, key.kind), {})
+        return [found[at] for at in sorted(found) if _root(source.name, found[at]) == key]
+
+    def _planned(self, unit: Unit) -> None:
+        if unit.plan is not None:
+            for lane, wanted in unit.plan.wanted.items():
+                if not isinstance(wanted, Held):
+                    self._kinds_wanted[lane.cluster].update(dict.fromkeys(want.id.group_kind for want in wanted))
+                    self._need_kinds(self.clusters[lane.cluster])
+            self._offer(unit)
+        for name in self.clusters:
+            self.pruner.look(unit.key, name)
+        self.units.changed(("unit", unit.key))
+        self.reports.touch(unit.key)
+        self._touch_reports()
+        if unit.plan is not None and not unit.plan.wanted and unit.spec is not None and not unit.spec.manifests:
+            self._forget_if_gone(unit)
+
+    def _forget_if_gone(self, unit: Unit) -> None:
+        owns = any(key == unit.key for key, _ in self.pruner.owned)
+        if not owns and unit.plan is not None and unit.plan.record is None and not unit.saving:
+            self.units.forget(unit.key)
+
+    def _offer(self, unit: Unit) -> None:
+        assert unit.plan is not None
+        self.offers.drop(unit.key, "", keep=tuple(gate.name for gate in unit.plan.gates))
+        for gate in unit.plan.gates:
+            self.offers.set(self.sources[unit.key.source], unit.key, gate, "")
+
+    def _commit_of(self, item: Item) -> str:
+        source = self.sources[item.work.unit.source]
+        commit = source.desired.changed_by(item.wanted.place.path) or source.desired.commit
+        return commit.id if commit else ""
+
+    # -- pruning ----------
+
+    def _not_all_planned(self) -> str:
+        for source in self.sources.values():
+            if not source.loaded:
+                return f"source {source.name} is not read yet"
+        if self.units.busy or any(unit.plan is None for unit in self.units.units.values()):
+            return "not everything is planned yet"
+        return ""
+
+    def _prune_approval(self, unit: UnitKey, gate: Gate, cluster: ClusterName) -> Approved | None:
+        return find(self.sources[unit.source], unit, gate, cluster)
+
+    def _source_empty(self, unit: UnitKey) -> bool:
+        return not self.sources[unit.source].desired.folders
+
+    # -- the answers to views (`view.World`) ----------
+
+    def manifests_of(self, unit: UnitKey, kind: GroupKind) -> tuple[Manifest, ...]:
+        """All manifests of a kind in the unit's source, in order of path."""
+        found = self.sources[unit.source].desired.kinds.get(kind, {})
+        return tuple(found[at] for at in sorted(found))
+
+    def live_of(self, ref: ObjectRef) -> Live | None:
+        """The live object, whoever owns it, watched from the first question on."""
+        cluster = self.clusters[ref.cluster]
+        if cluster.discovery is None:
+            raise NotYet
+        topic = ("object", cluster.name, ref.id.group_kind, ref.id.name)
+        reflector = cluster.follow(ref.id, lambda _old, _new: self.units.changed(topic))
+        if reflector is None:
+            if cluster.discovery.absent(ref.id.group_kind):
+                return None
+            raise NotYet
+        if not reflector.complete:
+            raise NotYet
+        return reflector.objects.get(ref.id)
+
+    def health_of(self, lane: Lane, wanted: Wanted) -> Health:
+        """How the live object of a wanted one is, once it is what is asked for now."""
+        cluster = self.clusters[lane.cluster]
+        resolved = cluster.resolve(wanted.id, wanted.version) if cluster.discovery is not None else None
+        if resolved is None or not cluster.listed(wanted.id.group_kind):
+            return Health("InProgress", "NotObserved", "not observed yet")
+        live = cluster.owned(resolved[1])
+        if live is None:
+            return health.NOT_FOUND
+        if live.annotations.get(DIGEST) != wanted.digest:
+            return Health("InProgress", "NotApplied", "not applied yet")
+        found = health.compute(live.body(), self.wire.now.wall)
+        if found.again_at is not None:
+            topic = ("object", cluster.name, wanted.id.group_kind, wanted.id.name)
+            seconds = max(0.1, found.again_at - self.wire.now.wall)
+            self.wire.after(("asked", topic), seconds, lambda: self.units.changed(topic))
+        return found
+
+    def owned_by(self, unit: UnitKey, cluster: ClusterName) -> tuple[ObjectRef, ...]:
+        """The live objects that a unit owns in a cluster, once all are known."""
+        if not self.clusters[cluster].all_listed:
+            raise NotYet
+        return tuple(ObjectRef(cluster, id) for id in sorted(self.pruner.owned.get((unit, cluster), {})))
+
+    def status_of(self, unit: UnitKey) -> Status | None:
+        """What is told of another unit."""
+        held = self.units.units.get(unit)
+        return held.status if held else None
+
+    def approval_of(self, unit: UnitKey, gate: Gate) -> Approved | None:
+        """The approval of exactly this gate of this unit."""
+        return find(self.sources[unit.source], unit, gate)
+
+    def wanted_of(self, unit: UnitKey, manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
+        """The manifest as an object that should exist."""
+        return self.sources[unit.source].desired.wanted(manifest)
+
+
+def _root(source: SourceName, manifest: Manifest) -> UnitKey:
+    return UnitKey(source, manifest.group, manifest.kind, manifest.namespace, manifest.name)
+
+
+def _established(old: Live, new: Live) -> bool:
+    """Whether a definition may have come into or out of service: its conditions have moved."""
+    return old.version != new.version and old.raw != new.raw

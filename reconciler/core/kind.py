@@ -1,0 +1,132 @@
+"""What a kind supplies, and what a plan is.
+
+Law of the module: a kind never does anything, it says what should be. `plan` is a pure function of its arguments and of the
+answers to the questions it asks the view; everything that acts is the engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from .identity import CommitId, GroupKind, Instant, Lane, ObjectId, ObjectRef, Place, UnitKey
+from .manifest import Manifest
+from .problem import Problem
+
+if TYPE_CHECKING:
+    from .view import View
+
+Json = dict[str, Any]
+State = Literal["Healthy", "Reconciling", "Waiting", "Paused", "Held", "Failed", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one object may be treated; all from `reconciler.dev/…` annotations of the manifest (`wanted`)."""
+
+    ignore: tuple[str, ...] = ()  # JSON pointers whose live value stands
+    prune: Literal["default", "allowed", "disabled"] = "default"
+    recreate: bool = False
+    adopt: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """One object that should exist now. Compared by identity: an object asked for again by the same manifest is the same value.
+
+    `json` is the object as it is to be applied, without our own marks, which the engine adds.
+    """
+
+    id: ObjectId  # namespace as written; the engine completes it when it knows the kind's scope
+    version: str
+    json: bytes
+    digest: str  # of `json`: whether two ask for the same
+    place: Place
+    manifest: Manifest | None = None  # for positions of fields
+    wave: int = 0
+    policy: Policy = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lane in which nothing may move, and why. What stands there stays."""
+
+    reason: str
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """An owned object that is meant to go: deleted without a budget."""
+
+    ref: ObjectRef
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is told of a unit: a word, a sentence, and what it waits for. No times: the core adds them."""
+
+    state: State
+    message: str = ""
+    waits_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Something a person may let through with an `Approval`: `revision` is the digest of exactly what is approved."""
+
+    name: str
+    revision: str
+    message: str  # what will happen when it is approved
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What should be, for one unit, now.
+
+    `status` None: the engine tells how the wanted objects are. `prune` False: owned objects that are not wanted stay, since
+    what is wanted is not known for certain.
+    """
+
+    wanted: Mapping[Lane, tuple[Wanted, ...] | Held] = field(default_factory=dict)
+    leaving: tuple[Leaving, ...] = ()
+    keep: Mapping[ObjectRef, str] = field(default_factory=dict)
+    prune: bool = True
+    record: Json | None = None
+    retreat: bool = False
+    status: Status | None = None
+    problems: tuple[Problem, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    wake_at: float | None = None  # `Instant.steady`
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a unit is planned from."""
+
+    key: UnitKey
+    manifests: tuple[Manifest, ...]  # the root alone, or a folder's plain objects; () once they are gone from Git
+    record: Json | None
+    commit: CommitId
+    lane: Lane | None  # the lane that its place in the tree implies; None under hub/
+    held: Held | None = None  # files of it cannot be read: `manifests` are as they last could be
+    complete: bool = True  # False: held, and no readable version is known
+
+
+PlanFunction = Callable[["Spec", "View", Instant], Plan]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One API family: which manifests are roots, which are reference, and how a root is planned.
+
+    Manifests of roots and references are never applied as plain objects.
+    """
+
+    name: str
+    plan: PlanFunction
+    roots: tuple[GroupKind, ...] = ()
+    references: tuple[GroupKind, ...] = ()
+    schemas: Mapping[tuple[str, str, str], Json] = field(default_factory=dict)  # (group, version, kind) -> JSON Schema

@@ -1,0 +1,224 @@
+"""What each unit wants in each cluster, object by object: where every one stands, and which may move next.
+
+Law of the module: bookkeeping only, no decision about content. An object is in exactly one phase, a lane's counts follow from its
+objects, and order is read off the counts: within a wave a kind's rank waits for the lower ranks to have been tried, a wave waits
+until every object of the waves before it is healthy. What heals drift waits for nobody: it was let through when it was new.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .apply import Send, rank
+from .discovery import Resource
+from .identity import GroupKind, Lane, ObjectId, ObjectRef, Place, UnitKey
+from .kind import Held, Wanted
+from .observed import Live
+
+Phase = Literal["check", "look", "act", "flight", "wait", "blocked", "done"]
+Standing = Literal["pending", "progressing", "healthy", "failed", "blocked"]
+MOVING: tuple[Phase, ...] = ("check", "look", "act", "flight")
+"""Phases that end by themselves soon: what must come later in the same wave waits for them."""
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One wanted object in one lane."""
+
+    wanted: Wanted
+    work: LaneWork
+    id: ObjectId | None = None  # completed, once the cluster's discovery is known
+    resource: Resource | None = None
+    phase: Phase = "check"
+    standing: Standing = "pending"
+    message: str = ""
+    place: Place | None = None
+    send: Send | None = None
+    looked: bool = False  # proven absent since it was last checked
+    foreign: Live | None = None
+    failures: int = 0
+    heals: int = 0
+    healed_at: float = float("-inf")
+    accepted: dict[str, object] = field(default_factory=dict)  # what admission makes of our values, by path
+    asked: tuple[str, str] = ("", "")  # (digest, resourceVersion) that a dry run found to be in sync
+    left_alone: tuple[str, ...] = ()
+    planned: str = ""  # read-only mode: what an apply would do
+    gone: bool = False  # no longer wanted: an answer still under way is nobody's
+
+    @property
+    def bucket(self) -> tuple[int, int]:
+        """Its place in the order of its lane."""
+        return (self.wanted.wave, rank(self.wanted.id.kind))
+
+    @property
+    def ref(self) -> ObjectRef | None:
+        """Which object it is, once known."""
+        return ObjectRef(self.work.lane.cluster, self.id) if self.id else None
+
+
+@dataclass(slots=True, eq=False)
+class LaneWork:
+    """All that one unit wants in one lane."""
+
+    unit: UnitKey
+    lane: Lane
+    held: Held | None = None  # nothing of it moves; what was wanted before still counts as wanted
+    items: dict[Wanted, Item] = field(default_factory=dict)
+    checks: dict[Item, None] = field(default_factory=dict)
+    waits: dict[Item, None] = field(default_factory=dict)
+    heals: dict[Item, None] = field(default_factory=dict)
+    acts: dict[tuple[int, int], dict[Item, None]] = field(default_factory=dict)
+    moving: dict[tuple[int, int], int] = field(default_factory=dict)
+    unsettled: dict[int, int] = field(default_factory=dict)
+    standings: dict[Standing, dict[Item, None]] = field(default_factory=dict)
+
+    def add(self, wanted: Wanted) -> Item:
+        """Begin with one object."""
+        item = Item(wanted, self)
+        self.items[wanted] = item
+        self._count(item, 1)
+        self.checks[item] = None
+        return item
+
+    def remove(self, item: Item) -> None:
+        """It is wanted no more."""
+        item.gone = True
+        del self.items[item.wanted]
+        self._leave(item)
+        self._count(item, -1)
+
+    def move(self, item: Item, phase: Phase) -> None:
+        """Put an object into another phase."""
+        self._leave(item)
+        self._count(item, -1)
+        item.phase = phase
+        self._count(item, 1)
+        if phase == "check":
+            self.checks[item] = None
+        elif phase == "wait":
+            self.waits[item] = None
+        elif phase == "act":
+            if item.send and item.send.drift:
+                self.heals[item] = None
+            else:
+                self.acts.setdefault(item.bucket, {})[item] = None
+
+    def stand(self, item: Item, standing: Standing, message: str = "", place: Place | None = None) -> bool:
+        """Say where an object stands; whether that is news."""
+        news = (item.standing, item.message) != (standing, message)
+        self._count(item, -1)
+        item.standing, item.message, item.place = standing, message, place
+        self._count(item, 1)
+        return news
+
+    def next_act(self, in_order: bool = True) -> Item | None:
+        """The next object that may be applied now, if any."""
+        for item in self.heals:
+            return item
+        for key in sorted(self.acts):
+            if in_order and not self._open(key):
+                return None
+            for item in self.acts[key]:
+                return item
+        return None
+
+    def _open(self, key: tuple[int, int]) -> bool:
+        wave, _ = key
+        if any(count for earlier, count in self.unsettled.items() if earlier < wave):
+            return False
+        return not any(count for other, count in self.moving.items() if other < key and other[0] == wave)
+
+    @property
+    def waits_for_wave(self) -> int | None:
+        """The wave whose objects hold back others, if any are held back."""
+        if not self.acts:
+            return None
+        earlier = [wave for wave, count in self.unsettled.items() if count and wave < min(self.acts)[0]]
+        return min(earlier) if earlier else None
+
+    @property
+    def applied(self) -> bool:
+        """Whether all that is wanted has been applied, healthy or not."""
+        standings = self.standings
+        return not standings.get("pending") and not standings.get("blocked")
+
+    @property
+    def moving_now(self) -> bool:
+        """Whether any object is about to move by itself."""
+        return any(self.moving.values())
+
+    def _leave(self, item: Item) -> None:
+        self.checks.pop(item, None)
+        self.waits.pop(item, None)
+        self.heals.pop(item, None)
+        held = self.acts.get(item.bucket)
+        if held is not None:
+            held.pop(item, None)
+            if not held:
+                del self.acts[item.bucket]
+
+    def _count(self, item: Item, by: int) -> None:
+        if item.phase in MOVING:
+            self.moving[item.bucket] = self.moving.get(item.bucket, 0) + by
+        if item.standing != "healthy":
+            self.unsettled[item.wanted.wave] = self.unsettled.get(item.wanted.wave, 0) + by
+        held = self.standings.setdefault(item.standing, {})
+        if by > 0:
+            held[item] = None
+        else:
+            held.pop(item, None)
+
+
+class Claims:
+    """Who wants which object: more than one is a problem, but for a Namespace that all write alike."""
+
+    def __init__(self) -> None:
+        self._items: dict[ObjectRef, dict[Item, None]] = {}
+        self._crds: dict[tuple[str, GroupKind], dict[Item, None]] = {}
+
+    def add(self, ref: ObjectRef, item: Item) -> None:
+        """Note a claim."""
+        self._items.setdefault(ref, {})[item] = None
+        kind = _defines(item)
+        if kind is not None:
+            self._crds.setdefault((ref.cluster, kind), {})[item] = None
+
+    def remove(self, ref: ObjectRef, item: Item) -> tuple[Item, ...]:
+        """Forget a claim; the others, whose standing may change by that."""
+        held = self._items.get(ref, {})
+        held.pop(item, None)
+        if not held:
+            self._items.pop(ref, None)
+        kind = _defines(item)
+        if kind is not None:
+            self._crds.get((ref.cluster, kind), {}).pop(item, None)
+        return tuple(held)
+
+    def of(self, ref: ObjectRef) -> tuple[Item, ...]:
+        """All claims on an object."""
+        return tuple(self._items.get(ref, ()))
+
+    def brings(self, cluster: str, kind: GroupKind) -> bool:
+        """Whether a CRD of that kind is wanted in the cluster."""
+        return bool(self._crds.get((cluster, kind)))
+
+    def rival(self, ref: ObjectRef, item: Item) -> Item | None:
+        """Another claim that keeps this one from being applied: any, unless all are the same Namespace and this is the first."""
+        others = [other for other in self._items.get(ref, ()) if other is not item]
+        if not others:
+            return None
+        if ref.id.kind == "Namespace" and all(other.wanted.digest == item.wanted.digest for other in others):
+            first = min([item, *others], key=lambda claim: claim.wanted.place)
+            return None if first is item else first
+        return others[0]
+
+
+def _defines(item: Item) -> GroupKind | None:
+    if item.wanted.id.kind != "CustomResourceDefinition" or item.wanted.manifest is None:
+        return None
+    spec = item.wanted.manifest.body().get("spec")
+    names = spec.get("names") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(names, dict):
+        return None
+    return GroupKind(str(spec.get("group", "")), str(names.get("kind", "")))

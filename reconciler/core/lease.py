@@ -1,0 +1,134 @@
+"""Which daemon may act: a Lease in the home cluster, held by one.
+
+Law of the module: a holder trusts only its own steady clock, read *before* each request, and stops at two thirds of the term, so that
+two never act at once even if a request hangs. A stranger's Lease is over when it has not moved for a whole term of *our* clock; what
+times it carries is not believed. Our own former life is taken over from at once: identities are unique (see `reconciler.cli.run`).
+The object follows coordination.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from .clusters import Cluster
+from .messages import Answer
+from .wire import Wire
+
+TERM_SECONDS = 15
+RENEW_SECONDS = 5.0
+RETRY_SECONDS = 1.0
+ACT_SECONDS = TERM_SECONDS * 2 / 3
+NAME = "reconciler"
+
+
+class Lease:
+    """One daemon's side of the Lease. `on_change()` is called when it begins or ceases to lead, or learns of another holder."""
+
+    def __init__(self, wire: Wire, home: Cluster, namespace: str, identity: str, on_change: Callable[[], None]) -> None:
+        self.wire = wire
+        self.home = home
+        self.identity = identity
+        self.holder = ""  # whoever else holds it, for people
+        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._path = f"{self._collection}/{NAME}"
+        self._on_change = on_change
+        self._held_until = 0.0
+        self._seen: tuple[str, str] = ("", "")  # (resourceVersion, holder) as last read
+        self._seen_at = 0.0
+        self._stopped = False
+
+    @property
+    def leading(self) -> bool:
+        """Whether this daemon may act at this moment."""
+        return self.wire.now.steady < self._held_until
+
+    def start(self) -> None:
+        """Read it, and take it when it may be taken."""
+        if not self._stopped:
+            self.home.ask("GET", self._path, self._read, timeout_seconds=RENEW_SECONDS)
+
+    def release(self) -> None:
+        """Give it back, so that another need not wait for the term to end."""
+        self._stopped = True
+        self.wire.cancel("lease")
+        if self.leading:
+            self._held_until = 0.0
+            self._write(self._seen[0], holder="", then=lambda _: None)
+
+    def _again(self, seconds: float) -> None:
+        if not self._stopped:
+            self.wire.after("lease", self.wire.jitter.spread(seconds), self.start)
+
+    def _read(self, answer: Answer) -> None:
+        if answer.status == 404:
+            self._take("")
+            return
+        if answer.status != 200:
+            self._again(RETRY_SECONDS)
+            return
+        try:
+            body = msgspec.json.decode(answer.body)
+            version, spec = body["metadata"]["resourceVersion"], body.get("spec") or {}
+            holder = str(spec.get("holderIdentity") or "")
+        except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+            self._again(RENEW_SECONDS)
+            return
+        if (version, holder) != self._seen:
+            self._seen, self._seen_at = (version, holder), self.wire.now.steady
+        if holder in ("", self.identity) or self.wire.now.steady >= self._seen_at + TERM_SECONDS:
+            self._take(version)
+            return
+        if self.holder != holder:
+            self.holder = holder
+            self._on_change()
+        self._again(RETRY_SECONDS)
+
+    def _take(self, version: str) -> None:
+        asked_at = self.wire.now.steady
+        self._write(version, self.identity, lambda answer: self._written(answer, asked_at))
+
+    def _write(self, version: str, holder: str, then: Callable[[Answer], None]) -> None:
+        now = dt.datetime.fromtimestamp(self.wire.now.wall, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        body: dict[str, Any] = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": NAME, **({"resourceVersion": version} if version else {})},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": TERM_SECONDS, "renewTime": now},
+        }
+        self.home.ask(
+            "PUT" if version else "POST",
+            self._path if version else self._collection,
+            then,
+            body=msgspec.json.encode(body),
+            content_type="application/json",
+            timeout_seconds=RENEW_SECONDS,
+        )
+
+    def _written(self, answer: Answer, asked_at: float) -> None:
+        if self._stopped:
+            return
+        if answer.status not in (200, 201):
+            self._again(RETRY_SECONDS)
+            return
+        try:
+            version = msgspec.json.decode(answer.body)["metadata"]["resourceVersion"]
+        except (msgspec.DecodeError, KeyError, TypeError):
+            self._again(RETRY_SECONDS)
+            return
+        was_leading = self.leading
+        self._seen, self._seen_at = (version, self.identity), self.wire.now.steady
+        self._held_until = asked_at + ACT_SECONDS
+        self.holder = ""
+        self.wire.at("lease-ends", self._held_until, self._ended)
+        self.wire.after("lease", self.wire.jitter.spread(RENEW_SECONDS), lambda: self._take(self._seen[0]))
+        if not was_leading:
+            self._on_change()
+
+    def _ended(self) -> None:
+        if not self.leading and not self._stopped:
+            self._on_change()
+            self.start()

@@ -1,0 +1,303 @@
+"""What clusters hold, as far as we have been told: live objects, and list-and-watch as a state machine.
+
+Law of the module: an object is absent only where its kind has been listed in full since (`Reflector.complete`); until then it is
+unknown. Identity is the uid, freshness the resourceVersion; a name alone proves nothing. Bodies stay bytes until somebody asks:
+ten thousand decoded objects would cost 200 MB, undecoded they cost 40.
+
+List and watch follow the API's own contract (kubernetes.io "efficient detection of changes"): pages by `continue`, a watch from
+the list's resourceVersion with bookmarks, 410 means list again, a clean end means watch on from the last version seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .discovery import Resource
+from .identity import ObjectId
+from .messages import Answer, WatchClosed, WatchLines
+
+if TYPE_CHECKING:
+    from .clusters import Cluster
+
+PAGE_LIMIT = 500
+"""Objects a page: what kubectl and client-go ask for."""
+
+WATCH_SECONDS = 290
+"""How long a watch runs before the server ends it in good order."""
+
+WATCH_IDLE_SECONDS = 120.0
+"""Silence after which a watch is dead: the server sends a bookmark about once a minute."""
+
+
+class _Meta(msgspec.Struct):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resourceVersion: str = ""
+    generation: int = 0
+    deletionTimestamp: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Head(msgspec.Struct):
+    metadata: _Meta
+
+
+class _ListMeta(msgspec.Struct):
+    resourceVersion: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _List(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_list = msgspec.json.Decoder(_List).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+class Live:
+    """One live object: its identity and metadata read, the rest as bytes."""
+
+    __slots__ = ("annotations", "deleting", "generation", "id", "labels", "raw", "resource", "uid", "version")
+
+    def __init__(self, resource: Resource, raw: bytes) -> None:
+        """Read the metadata of `raw`.
+
+        Raises:
+            msgspec.DecodeError: it is no object of Kubernetes.
+        """
+        meta = _decode_head(raw).metadata
+        self.resource = resource
+        self.id = ObjectId(resource.group, resource.kind, meta.namespace, meta.name)
+        self.uid = meta.uid
+        self.version = meta.resourceVersion
+        self.generation = meta.generation
+        self.deleting = meta.deletionTimestamp is not None
+        self.labels = meta.labels or {}
+        self.annotations = meta.annotations or {}
+        self.raw = raw
+
+    def body(self) -> dict[str, Any]:
+        """A fresh copy of the whole object. Items of a list carry neither version nor kind: they are added."""
+        body: dict[str, Any] = msgspec.json.decode(self.raw)
+        body.setdefault("apiVersion", self.resource.api_version)
+        body.setdefault("kind", self.resource.kind)
+        return body
+
+
+def parse_list(resource: Resource, body: bytes) -> tuple[list[Live], str, str]:
+    """A page: its objects, where the next begins ("" for the last), and the version of the list.
+
+    Raises:
+        msgspec.DecodeError: it is no list of Kubernetes.
+    """
+    page = _decode_list(body)
+    # Each Raw is a view of the whole page: copied, or one survivor keeps 500 objects in memory.
+    return [Live(resource, bytes(item)) for item in page.items or ()], page.metadata.continue_, page.metadata.resourceVersion
+
+
+def newer(version: str, than: str) -> bool:
+    """Whether one resourceVersion is later than another; versions that are no numbers (other API servers) count as later."""
+    if version.isdigit() and than.isdigit():
+        return (len(version), version) > (len(than), than)
+    return version != than
+
+
+Changed = Callable[[Live | None, Live | None], None]
+
+
+class Reflector:
+    """The live objects of one kind in one cluster that match one selector: listed, then watched.
+
+    `on_change(old, new)` is called for every change, `on_complete()` whenever a full list has been taken in.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        resource: Resource,
+        query: tuple[tuple[str, str], ...],
+        on_change: Changed,
+        on_complete: Callable[[], None],
+        namespace: str = "",
+    ) -> None:
+        self.cluster = cluster
+        self.resource = resource
+        self.objects: dict[ObjectId, Live] = {}
+        self.complete = False
+        self.problem = ""
+        self._query = query
+        self._path = resource.collection(namespace)
+        self._on_change = on_change
+        self._on_complete = on_complete
+        self._version = ""
+        self._watch: int | None = None
+        self._failures = 0
+        self._seen: dict[ObjectId, None] = {}
+        self._round = 0  # answers of an abandoned round are dropped
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        return ("reflector", id(self))
+
+    def start(self) -> None:
+        """List, or watch on from where the last watch ended."""
+        self._stop_watch()
+        self._round += 1
+        if self._version:
+            self._open()
+        else:
+            self._seen = {}
+            self._list("")
+
+    def stop(self) -> None:
+        """Ask nothing more. What is known stays known, and is not fresh any more."""
+        self._round += 1
+        self._stop_watch()
+        self.cluster.wire.cancel(self._key)
+
+    def forget(self) -> None:
+        """The kind is not served any more: all its objects are gone."""
+        self.stop()
+        for live in list(self.objects.values()):
+            self._remove(live.id)
+        self.complete = False
+
+    def fold(self, live: Live) -> None:
+        """Take in what an answer to one of our own writes says, at once (read your writes)."""
+        self._put(live)
+
+    def drop(self, id: ObjectId, uid: str) -> None:
+        """An answer says that the object with this uid is gone."""
+        held = self.objects.get(id)
+        if held is not None and held.uid == uid:
+            self._remove(id)
+
+    # -- listing ----------
+
+    def _list(self, token: str) -> None:
+        query = (*self._query, ("limit", str(PAGE_LIMIT)), *((("continue", token),) if token else ()))
+        number = self._round
+        self.cluster.ask(
+            "GET", self._path, lambda a: self._listed(a) if number == self._round else None, query=query, timeout_seconds=60
+        )
+
+    def _listed(self, answer: Answer) -> None:
+        if answer.status == 410:
+            self._again_from_scratch()
+            return
+        if answer.status != 200:
+            self._failed(answer.status, answer.error)
+            return
+        try:
+            page, token, version = parse_list(self.resource, answer.body)
+        except msgspec.DecodeError as error:
+            self._failed(200, f"the list cannot be read: {error}")
+            return
+        for live in page:
+            self._seen[live.id] = None
+            self._put(live)
+        if token:
+            self._list(token)
+            return
+        for id in [id for id in self.objects if id not in self._seen]:
+            self._remove(id)
+        self._seen = {}
+        self._version = version
+        self._failures = 0
+        self.problem = ""
+        self.complete = True
+        self._open()
+        self._on_complete()
+
+    def _again_from_scratch(self) -> None:
+        self._version = ""
+        self._failures += 1
+        self._retry()
+
+    # -- watching ----------
+
+    def _open(self) -> None:
+        query = (
+            *self._query,
+            ("watch", "1"),
+            ("allowWatchBookmarks", "1"),
+            ("timeoutSeconds", str(WATCH_SECONDS)),
+            ("resourceVersion", self._version),
+        )
+        self._watch = self.cluster.wire.watch(
+            self.cluster.name, self._path, query, self._lines, self._closed, idle_timeout_seconds=WATCH_IDLE_SECONDS
+        )
+
+    def _stop_watch(self) -> None:
+        if self._watch is not None:
+            self.cluster.wire.close(self._watch)
+            self._watch = None
+
+    def _lines(self, message: WatchLines) -> None:
+        for line in message.lines:
+            try:
+                event = _decode_event(line)
+                if event.type == "ERROR":
+                    # 410 in a stream comes with HTTP 200; any other error is answered the same way, by a fresh list.
+                    self._stop_watch()
+                    self._again_from_scratch()
+                    return
+                live = Live(self.resource, bytes(event.object))
+            except msgspec.DecodeError:
+                self._stop_watch()
+                self._again_from_scratch()
+                return
+            self._failures = 0
+            self._version = live.version
+            if event.type == "DELETED":
+                self.drop(live.id, live.uid)
+            elif event.type != "BOOKMARK":
+                self._put(live)
+
+    def _closed(self, message: WatchClosed) -> None:
+        self._watch = None
+        if message.status == 410:
+            self._again_from_scratch()
+        elif message.status == 200 and not message.error:
+            self.start()
+        else:
+            self._failed(message.status, message.error)
+
+    def _failed(self, status: int, error: str) -> None:
+        self._failures += 1
+        self.problem = error or f"the API server answers {status}"
+        if status == 0 and self._failures > 1:
+            self.cluster.unreachable(self.problem)  # the cluster probes, and starts every reflector again
+            return
+        if status == 404:
+            self.cluster.refresh_discovery()
+        self._retry()
+
+    def _retry(self) -> None:
+        seconds = 0.0 if self._failures <= 1 else self.cluster.wire.jitter.back_off(self._failures - 1, 1.0, 60.0)
+        self.cluster.wire.after(self._key, seconds, self.start)
+
+    # -- the objects ----------
+
+    def _put(self, live: Live) -> None:
+        old = self.objects.get(live.id)
+        if old is not None and old.uid == live.uid and not newer(live.version, old.version):
+            return
+        self.objects[live.id] = live
+        self._on_change(old, live)
+
+    def _remove(self, id: ObjectId) -> None:
+        self._on_change(self.objects.pop(id), None)

@@ -1,0 +1,54 @@
+"""Whose an object is: what we write on what we apply, and what of it proves anything.
+
+Law of the module: an object is ours only if its owner annotation names this installation *and the object itself*: a copied annotation
+proves nothing, nor does the label, which exists for watches to select on. Live annotations are hostile input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .identity import ObjectId, UnitKey
+from .observed import Live
+
+FIELD_MANAGER = "reconciler"
+MANAGED_BY = "reconciler.dev/managed-by"  # label: the installation's id
+OWNER = "reconciler.dev/owner"  # "<installation> <group>/<kind>/<namespace>/<name> <unit>"
+SOURCE = "reconciler.dev/source"  # the file that wants it, "path:line"
+COMMIT = "reconciler.dev/commit"  # the commit that last changed that file, as known when it was applied
+DIGEST = "reconciler.dev/digest"  # of what was asked for: tells drift from change without any memory
+
+RESERVED_ANNOTATIONS = (OWNER, SOURCE, COMMIT, DIGEST)
+
+
+def owner_text(installation: str, unit: UnitKey, id: ObjectId) -> str:
+    """The value of the owner annotation."""
+    return f"{installation} {'/'.join(id)} {unit.text}"
+
+
+def owner_of(live: Live, installation: str) -> UnitKey | None:
+    """The unit that owns a live object, or None where it is not ours."""
+    parts = live.annotations.get(OWNER, "").split(" ", 2)
+    if len(parts) != 3 or parts[0] != installation or parts[1] != "/".join(live.id):
+        return None
+    return UnitKey.parse(parts[2])
+
+
+def stamp(
+    body: dict[str, Any], installation: str, unit: UnitKey, id: ObjectId, source: str, commit: str, digest: str
+) -> dict[str, Any]:
+    """Write our marks on an object that is about to be applied; `body` is changed and returned."""
+    metadata = body["metadata"]
+    if id.namespace:
+        metadata["namespace"] = id.namespace
+    else:
+        metadata.pop("namespace", None)
+    metadata["labels"] = {**(metadata.get("labels") or {}), MANAGED_BY: installation}
+    metadata["annotations"] = {
+        **(metadata.get("annotations") or {}),
+        OWNER: owner_text(installation, unit, id),
+        SOURCE: source,
+        COMMIT: commit,
+        DIGEST: digest,
+    }
+    return body

@@ -1,0 +1,275 @@
+"""Deleting what nobody wants any more, within a budget.
+
+Law of the module: an object is deleted only if its owner annotation proves it ours, every unit that could want it has been planned,
+every kind of the cluster is listed, and the rest of its unit stands as wanted. Past the budget, and for kinds that hold data, the
+deletions wait for a person, bound to the digest of exactly that set; nothing else waits with them (design §6, "Prune").
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .apply import rank
+from .clusters import Cluster
+from .identity import ClusterName, ObjectId, ObjectRef, UnitKey
+from .kind import Gate
+from .observed import Live
+from .ownership import owner_of
+from .view import Approved
+from .wanted import PRUNE
+
+if TYPE_CHECKING:
+    from .units import Unit
+    from .work import Work
+
+UNIT_SHARE, UNIT_COUNT, UNIT_FREE = 0.25, 50, 4
+CLUSTER_SHARE, CLUSTER_COUNT, CLUSTER_FREE = 0.10, 100, 20
+PROTECTED = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet")
+
+Pair = tuple[UnitKey, ClusterName]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Deletions that wait, and for what; `gate` where a person can let them through."""
+
+    count: int
+    of: int
+    reason: str
+    gate: Gate | None = None
+
+
+class Pruner:
+    """All deletions of objects that are no longer wanted."""
+
+    def __init__(
+        self,
+        work: Work,
+        unit_of: Callable[[UnitKey], Unit | None],
+        all_planned: Callable[[], str],
+        approval_of: Callable[[UnitKey, Gate, ClusterName], Approved | None],
+        source_empty: Callable[[UnitKey], bool],
+        on_moved: Callable[[UnitKey, ClusterName], None],
+    ) -> None:
+        self.work = work
+        self.owned: dict[Pair, dict[ObjectId, Live]] = {}
+        self.waiting: dict[Pair, Waiting] = {}
+        self._deleting: dict[ObjectRef, str] = {}  # asked to go, until a watch says that it went
+        self._asking: dict[ObjectRef, Pair] = {}  # of these, the ones whose answer is still to come
+        self._leftover: dict[Pair, int] = {}
+        self._unit_of = unit_of
+        self._all_planned = all_planned
+        self._approval_of = approval_of
+        self._source_empty = source_empty
+        self._on_moved = on_moved
+        self._dirty: dict[Pair, None] = {}
+        self._saving: dict[Pair, None] = {}
+
+    # -- what happens ----------
+
+    def object_changed(self, cluster: Cluster, old: Live | None, new: Live | None) -> None:
+        """Keep the index of what each unit owns."""
+        installation = self.work.store.installation
+        for live, is_new in ((old, False), (new, True)):
+            unit = owner_of(live, installation) if live is not None else None
+            if live is None or unit is None:
+                continue
+            pair = (unit, cluster.name)
+            if is_new:
+                held = self.owned.setdefault(pair, {}).get(live.id)
+                self.owned[pair][live.id] = live
+                if held is None or held.deleting != live.deleting:
+                    self._dirty[pair] = None
+            elif new is None or owner_of(new, installation) != unit:
+                self.owned.get(pair, {}).pop(live.id, None)
+                if not self.owned.get(pair):
+                    self.owned.pop(pair, None)
+                self._dirty[pair] = None
+        if new is None and old is not None:
+            self._deleting.pop(ObjectRef(cluster.name, old.id), None)
+
+    def look(self, unit: UnitKey, cluster: ClusterName) -> None:
+        """What a unit wants, or how it stands, has changed there."""
+        self._dirty[unit, cluster] = None
+
+    def look_at_all(self) -> None:
+        """Something that concerns every deletion has changed: an approval, a full list, leadership."""
+        self._dirty.update(dict.fromkeys(self.owned))
+
+    def deleted(self, ref: ObjectRef, uid: str, ok: bool) -> None:
+        """An answer to a delete: if it was not carried out it is decided anew, a little later."""
+        pair = self._asking.pop(ref, None)
+        if pair is not None:
+            self._dirty[pair] = None
+        if not ok and self._deleting.get(ref) == uid:
+            del self._deleting[ref]
+            self.work.wire.after(("prune", ref), 2.0, self.look_at_all)
+
+    # -- the work of a step ----------
+
+    def run(self) -> None:
+        """Decide again for every unit and cluster that something has changed for."""
+        if not self.work.store.ready:
+            return
+        dirty, self._dirty = self._dirty, {}
+        # All are counted before any is decided: a budget of the cluster is one for all of a commit's deletions.
+        leftovers = {pair: self._count(pair) for pair in dirty}
+        for pair, leftover in leftovers.items():
+            self._decide(pair, leftover)
+
+    def _count(self, pair: Pair) -> list[Live]:
+        leftover = [live for live in self.owned.get(pair, {}).values() if not self.work.wanted_anywhere(pair[1], live.id)]
+        standing = sum(not live.deleting for live in leftover)
+        if standing:
+            self._leftover[pair] = standing
+        else:
+            self._leftover.pop(pair, None)
+        return leftover
+
+    def _decide(self, pair: Pair, leftover: list[Live]) -> None:
+        cluster = self.work.clusters[pair[1]]
+        if not self.work.may_work(cluster):
+            return
+        if not leftover:
+            self._set(pair, None)
+            self._close(pair)
+            return
+        reason = self._not_now(pair, cluster)
+        if reason:
+            self._set(pair, Waiting(len(leftover), len(self.owned[pair]), reason))
+            return
+        self._prune(pair, cluster, leftover)
+
+    def _not_now(self, pair: Pair, cluster: Cluster) -> str:
+        """Why nothing may be deleted at this moment, whoever approves."""
+        unit = self._unit_of(pair[0])
+        if unit is None or not unit.planned:
+            return "what is wanted is not known yet"
+        assert unit.plan is not None
+        if not unit.plan.prune:
+            return "held: what is wanted is not known for certain"
+        not_planned = self._all_planned()
+        if not_planned:
+            return not_planned
+        if not cluster.all_listed:
+            return "not every kind of the cluster is listed yet"
+        lanes = [work for (key, lane), work in self.work.lanes.items() if key == pair[0] and lane.cluster == pair[1]]
+        if any(work.held is not None for work in lanes):
+            return "held"
+        if any(not work.applied for work in lanes):
+            return "what is wanted is not all applied yet"
+        return ""
+
+    def _prune(self, pair: Pair, cluster: Cluster, leftover: list[Live]) -> None:
+        unit = self._unit_of(pair[0])
+        assert unit is not None and unit.plan is not None
+        leaving = {item.ref.id: item.reason for item in unit.plan.leaving if item.ref.cluster == pair[1]}
+        keep = {ref.id for ref in unit.plan.keep if ref.cluster == pair[1]}
+        free: list[Live] = []
+        budgeted: list[Live] = []
+        for live in leftover:
+            if live.annotations.get(PRUNE) == "disabled" or live.id in keep:
+                continue
+            (free if live.id in leaving else budgeted).append(live)
+        approved = self._approved_uids(pair)
+        rest = [live for live in budgeted if live.uid not in approved]
+        waiting = self._past_budget(pair, rest)
+        allowed = free + [live for live in budgeted if live.uid in approved]
+        if waiting is None:
+            allowed += rest
+        elif waiting.gate is not None and self._approval_of(pair[0], waiting.gate, pair[1]) is not None:
+            self._open(pair, waiting.gate, rest)
+            return
+        self._set(pair, waiting)
+        self._send(pair, cluster, allowed, leaving)
+
+    def _past_budget(self, pair: Pair, rest: list[Live]) -> Waiting | None:
+        """Whether these deletions need an approval."""
+        rest = [live for live in rest if not live.deleting]
+        if not rest:
+            return None
+        unit_key, cluster = pair
+        total = len(self.owned[pair])
+        in_cluster = sum(len(owned) for (_, name), owned in self.owned.items() if name == cluster)
+        pending = sum(count for (_, name), count in self._leftover.items() if name == cluster)
+        guarded = [live for live in rest if live.id.kind in PROTECTED and live.annotations.get(PRUNE) != "allowed"]
+        reason = ""
+        if self._source_empty(unit_key):
+            reason = "the source has no manifests left at all"
+        elif total > UNIT_FREE and (len(rest) > UNIT_COUNT or len(rest) > UNIT_SHARE * total):
+            reason = f"past the budget ({UNIT_SHARE:.0%})" if len(rest) > UNIT_SHARE * total else f"more than {UNIT_COUNT}"
+        elif in_cluster > CLUSTER_FREE and (pending > CLUSTER_COUNT or pending > CLUSTER_SHARE * in_cluster):
+            reason = f"past the budget of cluster {cluster} ({CLUSTER_SHARE:.0%}, or {CLUSTER_COUNT})"
+        elif guarded:
+            reason = f"{guarded[0].id} holds data or other objects"
+        if not reason:
+            return None
+        digest = hashlib.sha256("\n".join(sorted(f"{'/'.join(live.id)} {live.uid}" for live in rest)).encode()).hexdigest()
+        text = f"delete {len(rest)} of {total} objects of {unit_key} on {cluster}: {reason}"
+        return Waiting(len(rest), total, reason, Gate(f"prune-{cluster}-{slug(str(unit_key))}", f"sha256:{digest}", text))
+
+    def _send(self, pair: Pair, cluster: Cluster, allowed: list[Live], leaving: dict[ObjectId, str]) -> None:
+        """In reverse order: a rank goes when all of the ranks above it have been asked to go."""
+        todo = [live for live in allowed if not live.deleting and ObjectRef(pair[1], live.id) not in self._deleting]
+        if not todo or not self.work.settings.act:
+            return
+        if not cluster.may_act:
+            self._dirty[pair] = None
+            self.work.wire.after(("prune more", pair), 0.05, lambda: None)
+            return
+        highest = max(rank(live.id.kind) for live in todo)
+        if any(of == pair and rank(ref.id.kind) > highest for ref, of in self._asking.items()):
+            return
+        for live in sorted((live for live in todo if rank(live.id.kind) == highest), key=lambda live: live.id):
+            if cluster.free == 0:
+                break
+            ref = ObjectRef(pair[1], live.id)
+            self._deleting[ref] = live.uid
+            self._asking[ref] = pair
+            self.work.requests.delete(cluster, ref, live.uid, leaving.get(live.id, "no longer in Git"))
+
+    # -- approvals: recorded before the first deletion, so that a crash half way asks nobody twice ----------
+
+    def _key(self, pair: Pair) -> str:
+        return f"prune:{pair[1]}:{pair[0].text}"
+
+    def _approved_uids(self, pair: Pair) -> dict[str, None]:
+        record = self.work.store.records.get(self._key(pair))
+        return dict.fromkeys(record.value["uids"]) if record else {}
+
+    def _open(self, pair: Pair, gate: Gate, rest: list[Live]) -> None:
+        if pair in self._saving:
+            return
+        self._saving[pair] = None
+        approved = list(dict.fromkeys([*self._approved_uids(pair), *sorted(live.uid for live in rest)]))
+
+        def saved(_ok: bool) -> None:
+            self._saving.pop(pair, None)
+            self._dirty[pair] = None
+
+        self.work.wire.log("info", "approved", gate=gate.name, revision=gate.revision)
+        self.work.store.save(self._key(pair), {"revision": gate.revision, "uids": approved}, saved)
+
+    def _close(self, pair: Pair) -> None:
+        if self._key(pair) in self.work.store.records and pair not in self._saving and self.work.settings.act:
+            self._saving[pair] = None
+            self.work.store.save(self._key(pair), None, lambda _: self._saving.pop(pair, None))
+
+    def _set(self, pair: Pair, waiting: Waiting | None) -> None:
+        if self.waiting.get(pair) != waiting:
+            if waiting is None:
+                self.waiting.pop(pair, None)
+            else:
+                self.waiting[pair] = waiting
+            self._on_moved(*pair)
+
+
+def slug(text: str) -> str:
+    """A piece of a branch name and of an object name: lower case, digits, dashes; a digest keeps long or odd ones apart."""
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower()).strip("-") or "top"
+    if plain == text.lower().replace("/", "-") and len(plain) <= 60:
+        return plain
+    return f"{plain[:50].strip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

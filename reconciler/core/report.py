@@ -1,0 +1,198 @@
+"""How everything stands, as one value: what the status branch, the tables and the JSON of the command line are all made of.
+
+Law of the module: computed from the engine's state whenever asked; nothing is remembered but since when each unit has been in its
+state, so that the same state gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .clusters import Cluster
+from .identity import ClusterName, Lane, Place, SourceName, UnitKey
+from .kind import Gate, State, Status
+from .lanes import Item, LaneWork
+from .messages import Commit
+from .prune import Waiting
+from .units import Unit
+
+_WORST: tuple[State, ...] = ("Failed", "Held", "Unknown", "Waiting", "Paused", "Reconciling", "Healthy")
+SHOWN_OBJECTS = 5
+"""How many objects that are not well a unit names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReport:
+    """One object that is not as it should be, or (in plans) would change."""
+
+    object: str
+    standing: str
+    message: str
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneReport:
+    """One unit in one cluster."""
+
+    cluster: ClusterName
+    state: State
+    message: str
+    objects: int
+    healthy: int
+    unwell: tuple[ObjectReport, ...]
+    left_alone: tuple[str, ...]
+    prune: Waiting | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReport:
+    """One unit. `since` is epoch seconds of its last change of state."""
+
+    key: UnitKey
+    state: State
+    message: str
+    waits_for: str
+    since: float
+    commit: Commit | None
+    lanes: tuple[LaneReport, ...]
+    problems: tuple[tuple[Place, str], ...]
+    gates: tuple[tuple[Gate, str], ...]  # with the cluster, "" where it concerns all
+    record: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything."""
+
+    at: float
+    commits: dict[str, Commit | None]  # source -> what was read
+    source_problems: dict[str, str]
+    clusters: dict[ClusterName, tuple[str, str]]  # state, and why
+    leading: bool
+    standing_by: str  # why this daemon does not act, "" where it does
+    units: tuple[UnitReport, ...]
+    settled: bool  # nothing will move by itself any more, but pods and people
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all of it is as it should be."""
+        return (
+            not any(self.source_problems.values())
+            and all(state == "up" for state, _ in self.clusters.values())
+            and all(unit.state == "Healthy" for unit in self.units)
+        )
+
+
+@dataclass(slots=True)
+class Since:
+    """Since when each unit has been in its state."""
+
+    states: dict[UnitKey, tuple[State, float]] = field(default_factory=dict)
+
+    def of(self, key: UnitKey, state: State, now: float) -> float:
+        """Carry the time over while the state stays."""
+        held = self.states.get(key)
+        if held is None or held[0] != state:
+            held = self.states[key] = (state, now)
+        return held[1]
+
+
+def lane_report(work: LaneWork, cluster: Cluster, may_work: str, waiting: Waiting | None) -> LaneReport:
+    """How one unit stands in one cluster. `may_work` says why nothing is done there, "" where it is."""
+    standings = {name: tuple(items) for name, items in work.standings.items() if items}
+    healthy = len(standings.get("healthy", ()))
+    unwell = [*standings.get("failed", ()), *standings.get("blocked", ())]
+    moving = [*standings.get("progressing", ()), *standings.get("pending", ())]
+    state, message = _lane_state(work, cluster, may_work, waiting, unwell, moving)
+    left_alone = tuple(f"{item.id}: {path}" for item in work.items.values() for path in item.left_alone)
+    return LaneReport(
+        cluster=work.lane.cluster,
+        state=state,
+        message=message,
+        objects=len(work.items),
+        healthy=healthy,
+        unwell=tuple(_object(item) for item in [*unwell, *moving][:SHOWN_OBJECTS]),
+        left_alone=left_alone[:SHOWN_OBJECTS],
+        prune=waiting,
+    )
+
+
+def _lane_state(
+    work: LaneWork, cluster: Cluster, may_work: str, waiting: Waiting | None, unwell: list[Item], moving: list[Item]
+) -> tuple[State, str]:
+    if work.held is not None:
+        place = f"{work.held.place}: " if work.held.place else ""
+        return "Held", f"{place}{work.held.reason}"
+    if cluster.state == "down":
+        return "Unknown", f"{cluster.name} cannot be reached: {cluster.problem}"
+    if may_work:
+        return "Unknown", may_work
+    if unwell:
+        return "Failed", _sentence(unwell)
+    if moving:
+        wave = work.waits_for_wave
+        return "Reconciling", _sentence(moving) + (f"; later waves wait for wave {wave}" if wave is not None else "")
+    if waiting is not None:
+        text = f"pruning {waiting.count} of {waiting.of} objects: {waiting.reason}"
+        return ("Waiting" if waiting.gate else "Reconciling"), text
+    return "Healthy", ""
+
+
+def _sentence(items: list[Item]) -> str:
+    first = items[0]
+    where = f"{first.place}: " if first.place else ""
+    rest = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
+    name = f"{first.wanted.id.kind}/{first.wanted.id.name}"
+    return f"{where}{name} {first.message or 'is being applied'}{rest}"
+
+
+def _object(item: Item) -> ObjectReport:
+    return ObjectReport(f"{item.wanted.id.kind}/{item.wanted.id.name}", item.standing, item.message, item.place)
+
+
+def unit_report(
+    unit: Unit,
+    lanes: list[LaneReport],
+    commit: Commit | None,
+    since: Callable[[UnitKey, State], float],
+    offered: Callable[[UnitKey, Gate, str], str],
+) -> UnitReport:
+    """How one unit stands. `offered` says how to let a gate through."""
+    own: Status | None = unit.status
+    states: list[State] = [lane.state for lane in lanes] + ([own.state] if own else [])
+    if unit.plan is None and not own:
+        states.append("Unknown")
+    state: State = min(states, key=_WORST.index) if states else "Healthy"
+    messages = [own.message] if own and own.message else []
+    messages += [f"{lane.cluster}: {lane.message}" for lane in lanes if lane.message and lane.state != "Held"]
+    gates = [(gate, "") for gate in (unit.plan.gates if unit.plan else ())]
+    gates += [(lane.prune.gate, lane.cluster) for lane in lanes if lane.prune and lane.prune.gate]
+    waits = [own.waits_for] if own and own.waits_for else []
+    waits += [offered(unit.key, gate, cluster) for gate, cluster in gates]
+    problems = tuple((problem.place, problem.message) for problem in (unit.plan.problems if unit.plan else ()))
+    return UnitReport(
+        key=unit.key,
+        state=state,
+        message="; ".join(messages),
+        waits_for="; ".join(waits),
+        since=since(unit.key, state),
+        commit=commit,
+        lanes=tuple(lanes),
+        problems=problems,
+        gates=tuple(gates),
+        record=unit.plan.record if unit.plan else None,
+    )
+
+
+def prune_report(cluster: Cluster, may_work: str, waiting: Waiting) -> LaneReport:
+    """A unit of which only objects to delete are left in a cluster."""
+    work = LaneWork(UnitKey(SourceName(""), "", "", "", ""), Lane(cluster.name))
+    return lane_report(work, cluster, may_work, waiting)
+
+
+def lane_key(lane: Lane) -> tuple[str, str]:
+    """The order of lanes in a report."""
+    return (lane.cluster, lane.target)

@@ -1,0 +1,128 @@
+"""The report, kept as cheaply as it changes: only units of which something moved are described again.
+
+Law of the module: reads the engine's parts, changes none of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .clusters import Cluster
+from .identity import UnitKey
+from .kind import Gate, State
+from .report import Report, Since, UnitReport, lane_key, lane_report, prune_report, unit_report
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+class Reports:
+    """The report of one engine. `since` may be filled from what an earlier life published."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.since = Since()
+        self._units: dict[UnitKey, UnitReport] = {}
+        self._touched: dict[UnitKey, None] = {}
+
+    def touch(self, unit: UnitKey) -> None:
+        """Something of a unit has moved."""
+        self._touched[unit] = None
+
+    def touch_all(self) -> None:
+        """Something that concerns every unit has moved: a cluster, leadership."""
+        self._touched.update(dict.fromkeys(self.engine.units.units))
+
+    def units(self) -> dict[UnitKey, UnitReport]:
+        """All units, described."""
+        for key in self._touched:
+            if key in self.engine.units.units:
+                self._units[key] = self._describe(key)
+            else:
+                self._units.pop(key, None)
+                self.since.states.pop(key, None)
+        self._touched = {}
+        return self._units
+
+    def report(self) -> Report:
+        """Everything, in order of name."""
+        engine = self.engine
+        units = self.units()
+        return Report(
+            at=engine.wire.now.wall,
+            commits={source.name: source.desired.commit for source in engine.sources.values()},
+            source_problems={source.name: source.problem for source in engine.sources.values()},
+            clusters={cluster.name: (cluster.state, cluster.problem) for cluster in engine.clusters.values()},
+            leading=engine.store.leading,
+            standing_by=self._standing_by(),
+            units=tuple(units[key] for key in sorted(units)),
+            settled=self.settled,
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing will move by itself any more but pods and people."""
+        engine = self.engine
+        if not engine.store.ready or engine.units.busy:
+            return False
+        if any((not source.loaded and not source.problem) or (source.loaded and not source.current) for source in engine.sources.values()):
+            return False
+        for cluster in engine.clusters.values():
+            if cluster.state == "new" or (cluster.state == "up" and not cluster.all_listed and cluster.reflectors):
+                return False
+            if cluster.state == "up" and engine.settings.act and cluster.name not in engine.store.pins:
+                return False
+        return not any(
+            work.held is None and (work.moving_now or (work.waits and not work.standings.get("blocked")))
+            for work in engine.work.lanes.values()
+            if engine.clusters[work.lane.cluster].state == "up"
+        )
+
+    def _standing_by(self) -> str:
+        store = self.engine.store
+        if not self.engine.settings.act or store.leading:
+            return ""
+        if store.home.state == "down":
+            return f"the home cluster {store.home.name} cannot be reached: {store.home.problem}"
+        return store.problem or "waiting for the Lease"
+
+    def _may_work(self, cluster: Cluster) -> str:
+        engine = self.engine
+        if engine.work.may_work(cluster):
+            return ""
+        if cluster.state == "new":
+            return f"{cluster.name} has not answered yet"
+        return engine.store.pins.get(cluster.name) or self._standing_by() or f"{cluster.name} is being looked at"
+
+    def _describe(self, key: UnitKey) -> UnitReport:
+        engine = self.engine
+        unit = engine.units.units[key]
+        lanes = []
+        seen: dict[str, None] = {}
+        for (of, lane), work in engine.work.lanes.items():
+            if of == key:
+                cluster = engine.clusters[lane.cluster]
+                waiting = engine.pruner.waiting.get((key, lane.cluster)) if lane.cluster not in seen else None
+                seen[lane.cluster] = None
+                lanes.append((lane_key(lane), lane_report(work, cluster, self._may_work(cluster), waiting)))
+        for (of, name), waiting in engine.pruner.waiting.items():
+            if of == key and name not in seen:
+                lanes.append(((name, ""), prune_report(engine.clusters[name], self._may_work(engine.clusters[name]), waiting)))
+        source = engine.sources[key.source]
+        commit = source.desired.commit
+        if unit.spec and unit.spec.manifests:
+            commits = [source.desired.changed_by(manifest.path) for manifest in unit.spec.manifests]
+            commit = max((c for c in commits if c is not None), key=lambda c: c.at, default=commit)
+        return unit_report(
+            unit, [report for _, report in sorted(lanes, key=lambda pair: pair[0])], commit, self._since, self._offered
+        )
+
+    def _since(self, key: UnitKey, state: State) -> float:
+        return self.since.of(key, state, self.engine.wire.now.wall)
+
+    def _offered(self, key: UnitKey, gate: Gate, cluster: str) -> str:
+        del cluster
+        offer = self.engine.offers.offers.get((key.source, gate.name))
+        if offer is not None and offer.state == "refused":
+            return f"approval {gate.name}; no branch could be made ({offer.problem}): reconciler approve {gate.name}"
+        return f"approval: merge branch reconciler/approve/{gate.name}, or: reconciler approve {gate.name}"

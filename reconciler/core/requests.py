@@ -1,0 +1,253 @@
+"""Requests about single objects, and what their answers mean.
+
+Law of the module: an outcome is a value (applied, conflict, rejected, unreachable), never an exception; every write carries the uid
+that its decision rests on. What a server rejects is told at the line of the file that is at fault.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from . import diff
+from .apply import Send, with_uid
+from .clusters import Cluster
+from .identity import ObjectRef
+from .lanes import Item
+from .messages import Answer
+from .observed import Live
+from .ownership import FIELD_MANAGER, owner_of
+
+if TYPE_CHECKING:
+    from .work import Work
+
+APPLY_PATCH = "application/apply-patch+yaml"
+UNRECREATABLE = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet")
+"""Kinds that hold data: never deleted to be created anew, whatever an annotation says."""
+
+
+class Requests:
+    """Sends for `Work`, and folds the answers."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    # -- looking ----------
+
+    def look(self, cluster: Cluster, item: Item) -> None:
+        """Before a first apply: does the object exist, and whose is it?"""
+        assert item.id is not None and item.resource is not None
+        item.work.move(item, "look")
+
+        def looked(found: Live | str | None) -> None:
+            if item.gone:
+                return
+            if isinstance(found, str):
+                item.work.move(item, "blocked")
+                self.work.stand(item, "pending", f"nobody knows whether it exists: {found}")
+                self.work.retry(item)
+                return
+            item.looked = True
+            item.foreign = found
+            if found is not None and owner_of(found, self.work.store.installation) is not None:
+                # Ours, but our label was taken off, so no watch shows it: apply it again, which puts the label back.
+                item.foreign = None
+                self._reclaim(cluster, item, found)
+                return
+            self.work.check(item)
+
+        cluster.look(item.resource, item.id, looked)
+
+    def _reclaim(self, cluster: Cluster, item: Item, found: Live) -> None:
+        send = self.work.first_contact(item)
+        assert isinstance(send, Send)
+        item.send = Send(send.body, force=True, uid=found.uid)
+        item.work.move(item, "act")
+        self.work.stand(item, "pending", f"its label was taken off on {cluster.name}")
+
+    # -- applying ----------
+
+    def apply(self, cluster: Cluster, item: Item) -> None:
+        """Send what was decided."""
+        send, ref = item.send, item.ref
+        assert send is not None and ref is not None and item.resource is not None
+        item.work.move(item, "flight")
+        dry = send.asks or not self.work.settings.act
+        self.work.flights[ref] = item
+        cluster.act(
+            "PATCH",
+            item.resource.path(ref.id),
+            lambda answer: self._applied(cluster, item, ref, send, dry, answer),
+            query=(
+                ("fieldManager", FIELD_MANAGER),
+                ("fieldValidation", "Strict"),
+                *((("force", "true"),) if send.force else ()),
+                *((("dryRun", "All"),) if dry else ()),
+            ),
+            body=msgspec.json.encode(with_uid(send)),
+            content_type=APPLY_PATCH,
+        )
+
+    def _applied(self, cluster: Cluster, item: Item, ref: ObjectRef, send: Send, dry: bool, answer: Answer) -> None:
+        self.work.flights.pop(ref, None)
+        waiting = [other for other in self.work.claims.of(ref) if other.phase == "wait"]
+        if answer.status in (200, 201):
+            try:
+                assert item.resource is not None
+                live = Live(item.resource, answer.body)
+            except msgspec.DecodeError as error:
+                self._rejected(item, f"the answer cannot be read: {error}")
+                return
+            if dry:
+                self._dry(cluster, item, send, live)
+            else:
+                self._took(cluster, item, send, live)
+        elif not item.gone:
+            self._not_applied(cluster, item, send, answer)
+        for other in waiting:
+            self.work.check(other)
+
+    def _took(self, cluster: Cluster, item: Item, send: Send, live: Live) -> None:
+        reflector = cluster.reflectors.get(live.id.group_kind)
+        if reflector is not None:
+            reflector.fold(live)
+        if item.gone:
+            return
+        if send.drift:
+            now = self.work.wire.now.steady
+            item.heals = item.heals + 1 if now - item.healed_at < 600.0 else 1
+            item.healed_at = now
+            self._tell("drift healed", item, changes="; ".join(diff.describe(c) for c in send.drift[:5]))
+        else:
+            self._tell("applied", item)
+        found = diff.compare(send.body, live.body(), FIELD_MANAGER, self.work.types, item.wanted.policy.ignore)
+        item.accepted = {c.pretty: c.live for c in found.changes} if isinstance(found, diff.Differs) else {}
+        item.asked = (item.wanted.digest, live.version)
+        held = cluster.owned(live.id)
+        if held is not None and held.version != live.version and not _still(held, live):
+            self.work.check(item)  # the watch was faster, and shows something else
+        else:
+            self.work.settle(item, held or live)
+
+    def _dry(self, cluster: Cluster, item: Item, send: Send, live: Live) -> None:
+        if item.gone:
+            return
+        held = cluster.owned(live.id)
+        same = held is not None and diff.same(held.body(), live.body())
+        if not self.work.settings.act:
+            item.planned = "unchanged" if same else "change" if send.uid else "create"
+            item.work.move(item, "done")
+            self.work.stand(item, "healthy" if same else "pending")
+        elif same:
+            assert held is not None
+            item.asked = (item.wanted.digest, held.version)
+            self.work.settle(item, held)
+        else:
+            item.send = Send(send.body, send.force, send.uid, send.drift, send.left_alone)
+            item.work.move(item, "act")
+
+    # -- answers that are no success ----------
+
+    def _not_applied(self, cluster: Cluster, item: Item, send: Send, answer: Answer) -> None:
+        status = read_status(answer)
+        if answer.status == 0 or (answer.status in (401, 408, 429, 500, 502, 503, 504) and not _declared(status.message)):
+            item.work.move(item, "blocked")
+            self.work.stand(item, "pending", status.message)
+            self.work.retry(item)
+        elif answer.status == 404 and not self.work.settings.act:
+            item.planned = "create"
+            item.work.move(item, "done")
+            self.work.stand(item, "pending", "its namespace or kind does not exist yet")
+        elif answer.status == 404:
+            if item.resource is not None and f'namespaces "{item.id.namespace if item.id else ""}"' not in status.message:
+                cluster.refresh_discovery()
+            self._rejected(item, status.message)
+        elif answer.status == 409 and (send.uid or not status.conflicts):
+            item.work.move(item, "blocked")  # it is not what we looked at any more
+            self.work.stand(item, "pending", status.message)
+            self.work.retry(item)
+        elif answer.status == 422 and send.uid and item.wanted.policy.recreate and _immutable(status.message):
+            self._recreate(cluster, item, send)
+        else:
+            self._rejected(item, status.message)
+
+    def _rejected(self, item: Item, message: str) -> None:
+        manifest = item.wanted.manifest
+        path = diff.rejection_path(message)
+        item.place = manifest.place_of_path(path) if manifest and path else item.wanted.place
+        if _immutable(message) and not item.wanted.policy.recreate:
+            message += "; to delete it and create it anew, annotate it with reconciler.dev/recreate: allowed"
+        item.work.move(item, "blocked")
+        if item.message != message:
+            self._tell("rejected", item, at=str(item.place), reason=message)
+        self.work.stand(item, "blocked", message)
+        self.work.retry(item)
+
+    def _recreate(self, cluster: Cluster, item: Item, send: Send) -> None:
+        assert item.ref is not None
+        if item.ref.id.kind in UNRECREATABLE:
+            self._rejected(item, f"{item.ref.id.kind} holds data and is never deleted to be created anew; a field is immutable")
+            return
+        item.work.move(item, "wait")
+        self.delete(cluster, item.ref, send.uid, "recreated: a field is immutable")
+
+    # -- deleting ----------
+
+    def delete(self, cluster: Cluster, ref: ObjectRef, uid: str, reason: str) -> None:
+        """Delete one object of ours, if it still is the one that was meant."""
+        resource = cluster.discovery.preferred.get(ref.id.group_kind) if cluster.discovery else None
+        assert resource is not None and uid
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+
+        def answered(answer: Answer) -> None:
+            reflector = cluster.reflectors.get(ref.id.group_kind)
+            if answer.status == 404 and reflector is not None:
+                reflector.drop(ref.id, uid)
+            elif answer.status not in (200, 202, 404, 409):
+                facts = read_status(answer)
+                self.work.wire.log("error", "not deleted", cluster=cluster.name, object=str(ref.id), reason=facts.message)
+            self.work.deleted(ref, uid, answer.status in (200, 202, 404))
+
+        self.work.wire.log("info", "deleting", cluster=cluster.name, object=str(ref.id), reason=reason)
+        cluster.act(
+            "DELETE", resource.path(ref.id), answered, body=msgspec.json.encode(body), content_type="application/json"
+        )
+
+    def _tell(self, message: str, item: Item, **facts: str) -> None:
+        work = item.work
+        self.work.wire.log("error" if message == "rejected" else "info", message, cluster=work.lane.cluster, unit=str(work.unit), object=str(item.id), **facts)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What an API server says of a request that it did not carry out."""
+
+    message: str
+    conflicts: bool = False  # with another field manager
+
+
+def read_status(answer: Answer) -> Refusal:
+    """Read the `Status` body of an answer; whatever else comes is told by its number."""
+    if answer.status == 0:
+        return Refusal(answer.error or "no answer")
+    try:
+        body = msgspec.json.decode(answer.body)
+        causes = (body.get("details") or {}).get("causes") or ()
+        conflicts = any(cause.get("reason") == "FieldManagerConflict" for cause in causes)
+        return Refusal(str(body["message"])[:2000], conflicts)
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        return Refusal(f"the API server answers {answer.status}")
+
+
+def _immutable(message: str) -> bool:
+    """Whether a rejection is about a field that cannot change, in the words of the API server's own validation."""
+    return "field is immutable" in message or "updates to statefulset spec for fields other than" in message
+
+
+def _declared(message: str) -> bool:
+    """A 500 that is a rejection: server-side apply answers undeclared fields so."""
+    return "field not declared in schema" in message or "failed to create typed patch object" in message
+
+
+def _still(held: Live, applied: Live) -> bool:
+    return held.uid == applied.uid and held.generation == applied.generation and held.generation > 0

@@ -1,0 +1,168 @@
+"""One Git repository as the engine follows it: when to ask, what to fetch, how long to wait after a failure.
+
+Law of the module: an idle poll is one listing of refs; what did not move is not fetched. A source that cannot be read stays what it
+last was (never empty), and a commit that arrives while another is fetched waits for it: bursts fold into one fetch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .desired import Desired, Touched
+from .identity import CommitId
+from .messages import Fetch, Fetched, GitFailure, ListRefs, PastRead, ReadPast, RefsListed
+from .settings import SourceSettings
+from .wire import Wire
+
+BACK_OFF_BASE_SECONDS = 2.0
+BACK_OFF_CAP_SECONDS = 600.0
+HINT_SECONDS = 0.05
+"""A hint polls after so long: a push touches several refs, and webhooks come in bursts."""
+HINT_SPACING_SECONDS = 1.0
+"""Hints poll at most so often: they come from outside, and can at most hasten what is due anyway."""
+PAST_LIMIT = 20
+"""How many earlier versions of a folder are tried to find one that can be read."""
+
+
+class Source:
+    """The state of one source. `on_commit(touched)` hears of folded history, `on_refs()` of every listing."""
+
+    def __init__(
+        self,
+        settings: SourceSettings,
+        wire: Wire,
+        on_commit: Callable[[Source, Touched], None],
+        on_refs: Callable[[Source], None],
+    ) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.wire = wire
+        self.desired = Desired(settings.name)
+        self.refs: dict[str, CommitId] | None = None
+        self.problem = ""
+        self.rewritten_from: CommitId | None = None
+        self._on_commit = on_commit
+        self._on_refs = on_refs
+        self._failures = 0
+        self._busy = False
+        self._hinted = False
+        self._listed_at = float("-inf")
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a commit has been read in full."""
+        return self.desired.commit is not None
+
+    @property
+    def current(self) -> bool:
+        """Whether what was read is what the last listing named, and nothing is under way."""
+        return self.loaded and not self._busy and not self.problem
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._poll()
+
+    def hint(self) -> None:
+        """Something may have changed: poll soon."""
+        if self._busy:
+            self._hinted = True
+            return
+        due = max(self.wire.now.steady + HINT_SECONDS, self._listed_at + HINT_SPACING_SECONDS)
+        self.wire.at(("poll", self.name), due, self._poll)
+
+    def _poll(self) -> None:
+        if self.settings.commit is not None:
+            self._busy = True
+            self._fetch(self.settings.commit)
+            return
+        self._busy = True
+        self._listed_at = self.wire.now.steady
+        self.wire.git(ListRefs, self._listed, self.name)
+
+    def _listed(self, message: RefsListed) -> None:
+        if isinstance(message.refs, GitFailure):
+            self._failed(message.refs)
+            return
+        self.refs = message.refs
+        tip = message.refs.get(self.settings.ref)
+        self._on_refs(self)
+        if tip is None:
+            self._failed(GitFailure(f"{self.settings.ref} is not in the repository"))
+        elif self.desired.commit is not None and tip == self.desired.commit.id:
+            self._settle()
+        else:
+            self._fetch(tip)
+
+    def _fetch(self, tip: CommitId) -> None:
+        since = self.desired.commit.id if self.desired.commit else None
+        self.wire.git(Fetch, self._fetched, self.name, ref=self.settings.ref, tip=tip, since=since)
+
+    def _fetched(self, message: Fetched) -> None:
+        if isinstance(message.steps, GitFailure):
+            self._failed(message.steps)
+            return
+        before = self.desired.commit
+        if message.rewritten and before is not None:
+            self.rewritten_from = before.id
+            self.wire.log("warning", "history was rewritten", source=self.name, was=before.id, now=message.steps[-1].commit.id)
+        touched = Touched()
+        for step in message.steps:
+            part = self.desired.fold(step)
+            touched.folders.update(part.folders)
+            touched.kinds.update(part.kinds)
+        if self.desired.commit is not None:
+            commit = self.desired.commit
+            self.wire.log("info", "commit read", source=self.name, commit=commit.id, subject=commit.subject)
+        self._settle()
+        for folder in self.desired.lost:
+            self._look_back(folder, PAST_LIMIT)
+        self._on_commit(self, touched)
+
+    def _settle(self) -> None:
+        """All that was asked has been answered: rest until the next poll."""
+        self._busy = False
+        if self._failures:
+            self.wire.log("info", "source reachable", source=self.name)
+        self._failures = 0
+        self.problem = ""
+        if self._hinted:
+            self._hinted = False
+            self.hint()
+        elif self.settings.commit is None:
+            self.wire.after(("poll", self.name), self.wire.jitter.spread(self.settings.poll_seconds), self._poll)
+
+    def _failed(self, failure: GitFailure) -> None:
+        self._busy = False
+        self._hinted = False
+        self._failures += 1
+        if failure.message != self.problem:
+            self.wire.log("error", "source cannot be read", source=self.name, reason=failure.message)
+        self.problem = failure.message
+        base = max(BACK_OFF_BASE_SECONDS, min(self.settings.poll_seconds, 30.0) if failure.permanent else 0.0)
+        seconds = self.wire.jitter.back_off(self._failures, base, BACK_OFF_CAP_SECONDS)
+        self.wire.after(("poll", self.name), seconds, self._poll)
+        self._on_refs(self)
+
+    # -- folders that could not be read when we started ----------
+
+    def _look_back(self, folder: str, tries: int, before: CommitId | None = None) -> None:
+        assert self.desired.commit is not None
+        self.wire.git(
+            ReadPast,
+            lambda message: self._looked_back(folder, tries, message),
+            self.name,
+            path=folder,
+            before=before or self.desired.commit.id,
+        )
+
+    def _looked_back(self, folder: str, tries: int, message: PastRead) -> None:
+        found = message.found
+        if folder not in self.desired.lost:
+            return  # mended meanwhile
+        if isinstance(found, GitFailure):
+            self.wire.after(("past", self.name, folder), BACK_OFF_BASE_SECONDS, lambda: self._look_back(folder, tries))
+        elif found is not None and any(change.file and not change.file.readable for change in found.changes) and tries > 1:
+            self._look_back(folder, tries - 1, found.commit.id)
+        else:
+            readable = found is not None and all(change.file and change.file.readable for change in found.changes)
+            self._on_commit(self, self.desired.restore(folder, found if readable else None))

@@ -1,0 +1,145 @@
+"""What a unit may ask while it is planned, and the memory of what it asked.
+
+Law of the module: every answer is a fact of this moment, and every question is kept with a fingerprint of its answer: a unit is
+planned again when the answer to a question it asked has changed, and only then. Absent means absent; what is not known yet raises
+`NotYet`, and the engine finds it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .health import Health
+from .identity import ClusterName, GroupKind, Lane, ObjectRef, Place, UnitKey
+from .kind import Gate, Status, Wanted
+from .manifest import Manifest
+from .messages import Commit
+from .observed import Live
+from .problem import Problem
+
+Question = tuple[Hashable, ...]
+Topic = tuple[Hashable, ...]
+
+
+class NotYet(Exception):
+    """The answer to a question is not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A person's word: the manifest that says it, and the commit that brought it."""
+
+    name: str
+    place: Place
+    commit: Commit | None
+
+
+class World(Protocol):
+    """Who knows the answers: the engine. Each may raise `NotYet`."""
+
+    def manifests_of(self, unit: UnitKey, kind: GroupKind) -> tuple[Manifest, ...]:
+        """All manifests of a kind in the unit's source."""
+
+    def live_of(self, ref: ObjectRef) -> Live | None:
+        """The live object, whoever owns it."""
+
+    def health_of(self, lane: Lane, wanted: Wanted) -> Health:
+        """How the live object of a wanted one is, once it is the one that is asked for."""
+
+    def owned_by(self, unit: UnitKey, cluster: ClusterName) -> tuple[ObjectRef, ...]:
+        """The live objects that a unit owns in a cluster, once all are known."""
+
+    def status_of(self, unit: UnitKey) -> Status | None:
+        """What is told of another unit."""
+
+    def approval_of(self, unit: UnitKey, gate: Gate) -> Approved | None:
+        """The approval of exactly this gate of this unit."""
+
+    def wanted_of(self, unit: UnitKey, manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
+        """The manifest as an object that should exist."""
+
+
+class View:
+    """The questions of one unit. `asked` maps each question to the fingerprint of its answer."""
+
+    def __init__(self, world: World, unit: UnitKey) -> None:
+        self.asked: dict[Question, Hashable] = {}
+        self._world = world
+        self._unit = unit
+
+    def manifests(self, kind: GroupKind) -> tuple[Manifest, ...]:
+        """All manifests of a kind in the unit's source, in order of path."""
+        found = self._world.manifests_of(self._unit, kind)
+        self.asked["manifests", kind] = tuple((m.path, m.index, m.blob) for m in found)
+        return found
+
+    def live(self, ref: ObjectRef) -> Live | None:
+        """A live object, whoever owns it; None only where it is known not to exist."""
+        self.asked["live", ref] = "not yet"
+        found = self._world.live_of(ref)
+        self.asked["live", ref] = (found.uid, found.version) if found else None
+        return found
+
+    def health(self, lane: Lane, wanted: Wanted) -> Health:
+        """How a wanted object is: NotFound, InProgress until the live one is what is asked for *now*, then what it says of itself."""
+        question = ("health", lane, wanted)
+        self.asked[question] = "not yet"
+        found = self._world.health_of(lane, wanted)
+        self.asked[question] = found
+        return found
+
+    def owned(self, cluster: ClusterName) -> tuple[ObjectRef, ...]:
+        """The live objects that this unit owns in a cluster."""
+        question = ("owned", self._unit, cluster)
+        self.asked[question] = "not yet"
+        found = self._world.owned_by(self._unit, cluster)
+        self.asked[question] = found
+        return found
+
+    def unit(self, key: UnitKey) -> Status | None:
+        """What is told of another unit; None where there is none."""
+        found = self._world.status_of(key)
+        self.asked["unit", key] = found
+        return found
+
+    def approval(self, gate: Gate) -> Approved | None:
+        """The approval of exactly this gate, if a person has merged one."""
+        found = self._world.approval_of(self._unit, gate)
+        self.asked["approval", gate] = found.place if found else None
+        return found
+
+    def wanted(self, manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
+        """A manifest as an object that should exist; a function of the manifest alone, so no question."""
+        return self._world.wanted_of(self._unit, manifest)
+
+
+def ask_again(world: World, unit: UnitKey, question: Question) -> Hashable:
+    """The fingerprint of a question's answer now."""
+    view = View(world, unit)
+    name, rest = question[0], question[1:]
+    try:
+        if name == "owned":
+            view.owned(rest[1])  # type: ignore[arg-type]
+        else:
+            getattr(view, str(name))(*rest)
+    except NotYet:
+        pass
+    return view.asked.get(question, "not yet")
+
+
+def topic_of(question: Question) -> Topic:
+    """What must change for the answer to change; coarser than the question."""
+    name = question[0]
+    if name == "health":
+        lane, wanted = question[1], question[2]
+        assert isinstance(lane, Lane) and isinstance(wanted, Wanted)
+        return ("object", lane.cluster, wanted.id.group_kind, wanted.id.name)
+    if name == "live":
+        ref = question[1]
+        assert isinstance(ref, ObjectRef)
+        return ("object", ref.cluster, ref.id.group_kind, ref.id.name)
+    if name == "approval":
+        return ("approvals",)
+    return question

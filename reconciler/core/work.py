@@ -1,0 +1,345 @@
+"""Making clusters match: every wanted object is checked against its live twin, and applied when it may be.
+
+Law of the module: an action is never retried; whatever its outcome, the object is checked anew against what is known then. Nothing is
+sent to a cluster that is not reachable, pinned and ours to act on, nor while this daemon does not lead. An event on one object
+re-checks that object alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import health
+from .apply import Context, InSync, Refuse, Send, decide
+from .clusters import Cluster
+from .identity import ClusterName, Lane, ObjectId, ObjectRef, UnitKey
+from .kind import Held, Wanted
+from .lanes import Claims, Item, LaneWork, Standing
+from .observed import Live
+from .ownership import owner_of
+from .requests import Requests
+from .settings import Settings
+from .store import Store
+from .types import Types
+from .wire import Wire
+
+CHECKS_PER_STEP = 100
+"""Objects compared in one step: a step stays near 20 ms, so that the Lease and other clusters get their turn."""
+
+FIGHT_WINDOW_SECONDS = 600.0
+FIGHT_FREE_HEALS = 3
+FIGHT_CAP_SECONDS = 300.0
+
+_STANDINGS: dict[str, Standing] = {"Current": "healthy", "Failed": "failed"}
+
+
+class Work:
+    """All lanes of all units. `on_moved(unit)` hears when the standing of any of its objects changes."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        settings: Settings,
+        store: Store,
+        clusters: dict[ClusterName, Cluster],
+        types: Types | None,
+        commit_of: Callable[[Item], str],
+        on_moved: Callable[[UnitKey, ClusterName], None],
+        on_deleted: Callable[[ObjectRef, str, bool], None],
+    ) -> None:
+        self.deleted = on_deleted
+        self.wire = wire
+        self.settings = settings
+        self.store = store
+        self.clusters = clusters
+        self.types = types
+        self.lanes: dict[tuple[UnitKey, Lane], LaneWork] = {}
+        self.claims = Claims()
+        self.requests = Requests(self)
+        self._commit_of = commit_of
+        self._on_moved = on_moved
+        self._busy: dict[ClusterName, dict[LaneWork, None]] = {name: {} for name in clusters}
+        self.flights: dict[ObjectRef, Item] = {}
+
+    # -- what is wanted ----------
+
+    def want(self, unit: UnitKey, lane: Lane, wanted: tuple[Wanted, ...]) -> None:
+        """Set what a unit wants in a lane: only what is new or no longer there is looked at."""
+        work = self._lane(unit, lane)
+        work.held = None
+        fresh = dict.fromkeys(wanted)
+        left = [item for want, item in work.items.items() if want not in fresh]
+        for want in fresh:
+            if want not in work.items:
+                work.add(want)
+        # The new claims stand before the old ones go: what is rewritten in Git is at no moment unwanted.
+        for item in list(work.checks):
+            self._claim(item)
+        for item in left:
+            work.remove(item)
+            self._unclaim(item)
+        self._stir(work)
+        self._on_moved(unit, lane.cluster)
+
+    def hold(self, unit: UnitKey, lane: Lane, held: Held) -> None:
+        """Nothing of a unit moves in a lane."""
+        self._lane(unit, lane).held = held
+        self._on_moved(unit, lane.cluster)
+
+    def _lane(self, unit: UnitKey, lane: Lane) -> LaneWork:
+        if (unit, lane) not in self.lanes:
+            self.lanes[unit, lane] = LaneWork(unit, lane)
+        return self.lanes[unit, lane]
+
+    def drop(self, unit: UnitKey, lane: Lane) -> None:
+        """A unit wants nothing in a lane any more."""
+        self.want(unit, lane, ())
+        self.lanes.pop((unit, lane))
+        self._busy[lane.cluster] = {work: None for work in self._busy[lane.cluster] if work.lane != lane or work.unit != unit}
+
+    def _claim(self, item: Item) -> bool:
+        """Complete an object's identity and claim it, once its kind is known to the cluster."""
+        cluster = self.clusters[item.work.lane.cluster]
+        if cluster.discovery is None:
+            return False
+        resolved = cluster.resolve(item.wanted.id, item.wanted.version)
+        if resolved is None:
+            self._unclaim(item)
+            return False
+        if item.id != resolved[1]:
+            self._unclaim(item)
+            item.resource, item.id = resolved
+            assert item.ref is not None
+            self.claims.add(item.ref, item)
+            for other in self.claims.of(item.ref):
+                if other is not item and other.phase in ("done", "blocked", "wait"):
+                    self.check(other)
+        return True
+
+    def _unclaim(self, item: Item) -> None:
+        if item.ref is not None:
+            for other in self.claims.remove(item.ref, item):
+                if other.phase in ("done", "blocked", "wait"):
+                    self.check(other)
+            item.id = None
+
+    def _stir(self, work: LaneWork) -> None:
+        self._busy[work.lane.cluster][work] = None
+
+    # -- what happens ----------
+
+    def check(self, item: Item) -> None:
+        """Compare an object anew, soon."""
+        if not item.gone:
+            item.work.move(item, "check")
+            self._stir(item.work)
+
+    def stand(self, item: Item, standing: Standing, message: str = "") -> None:
+        """Say where an object stands."""
+        if not item.gone and item.work.stand(item, standing, message, item.place):
+            self._on_moved(item.work.unit, item.work.lane.cluster)
+            self._stir(item.work)
+
+    def object_changed(self, cluster: Cluster, old: Live | None, new: Live | None) -> None:
+        """A live object of ours has changed: whoever wants it looks again."""
+        live = new or old
+        assert live is not None
+        for item in self.claims.of(ObjectRef(cluster.name, live.id)):
+            if item.phase in ("flight", "look"):
+                continue
+            if new is None:
+                self.check(item)
+            elif item.phase == "done" and old is not None and _same_request(old, new):
+                self.judge(item, new)
+            else:
+                self.check(item)
+
+    def cluster_changed(self, cluster: Cluster) -> None:
+        """Reachability, discovery or a full list has changed: what waited for the cluster is checked again."""
+        for work in self.lanes.values():
+            if work.lane.cluster == cluster.name:
+                for item in list(work.waits):
+                    self.check(item)
+                self._stir(work)
+
+    def judge(self, item: Item, live: Live) -> None:
+        """How is it? Asked again when time alone may change the answer."""
+        found = health.compute(live.body(), self.wire.now.wall)
+        self.stand(item, _STANDINGS.get(found.status, "progressing"), found.message if found.status != "Current" else "")
+        if found.again_at is not None:
+            seconds = max(0.1, found.again_at - self.wire.now.wall)
+            self.wire.after(("health", id(item)), seconds, lambda: self.check(item))
+
+    # -- the work of a step ----------
+
+    def run(self) -> None:
+        """Check what is due, and send what may be sent, taking turns between units."""
+        budget = CHECKS_PER_STEP
+        for name, busy in self._busy.items():
+            cluster = self.clusters[name]
+            if cluster.state != "up" or not self.may_work(cluster):
+                continue
+            moving = [work for work in busy if work.held is None]
+            for work in moving:
+                for item in list(work.checks)[:budget]:
+                    budget -= 1
+                    self._check(item)
+            cluster.flush_looks()
+            self._act(cluster, moving)
+            for work in [work for work in busy if not work.checks and not work.acts and not work.heals]:
+                del busy[work]
+        if budget <= 0:
+            self.wire.after("more work", 0.0, lambda: None)
+
+    def may_work(self, cluster: Cluster) -> bool:
+        """Whether this cluster is ours to act on (read-only: to read)."""
+        if not self.settings.act:
+            return self.store.ready
+        return self.store.leading and self.store.pins.get(cluster.name) == ""
+
+    def _act(self, cluster: Cluster, turns: list[LaneWork]) -> None:
+        while turns and cluster.may_act:
+            still = []
+            for work in turns:
+                item = work.next_act(in_order=self.settings.act) if cluster.may_act else None
+                if item is not None:
+                    self.requests.apply(cluster, item)
+                    still.append(work)
+            turns = still
+
+    def _check(self, item: Item) -> None:
+        cluster = self.clusters[item.work.lane.cluster]
+        if not self._claim(item):
+            self._wait_for_kind(cluster, item)
+            return
+        assert item.id is not None and item.ref is not None and item.resource is not None
+        rival = self.claims.rival(item.ref, item)
+        if rival is not None:
+            self._stand_back(item, rival)
+        elif item.ref in self.flights or not cluster.listed(item.resource.group_kind):
+            item.work.move(item, "wait")
+            if item.ref not in self.flights:
+                self._need(cluster, item)
+        else:
+            self._compare(cluster, item, cluster.owned(item.id))
+
+    def _need(self, cluster: Cluster, item: Item) -> None:
+        assert item.resource is not None
+        reflector = cluster.reflectors.get(item.resource.group_kind)
+        if reflector is not None and reflector.problem:
+            self.stand(item, "pending", f"{item.resource.plural} cannot be listed: {reflector.problem}")
+
+    def _wait_for_kind(self, cluster: Cluster, item: Item) -> None:
+        assert cluster.discovery is not None
+        want = item.wanted
+        kind = want.id.group_kind
+        cluster.missing(kind)
+        served = cluster.discovery.preferred.get(kind)
+        item.place = want.place
+        item.work.move(item, "wait")
+        if kind.group in cluster.discovery.stale_groups:
+            self.stand(item, "pending", f"the server of {kind.group} does not answer")
+        elif served is not None:
+            place = want.manifest.place(("apiVersion",)) if want.manifest else want.place
+            item.place = place
+            self.stand(item, "blocked", f"{kind} is not served in version {want.version}; {served.api_version} is")
+        elif self.claims.brings(cluster.name, kind):
+            self.stand(item, "pending", f"waits for the CustomResourceDefinition of {kind}")
+        else:
+            item.place = want.manifest.place(("kind",)) if want.manifest else want.place
+            self.stand(item, "blocked", f"no kind {kind} on {cluster.name}; applied as soon as something brings it")
+
+    def _stand_back(self, item: Item, rival: Item) -> None:
+        if item.wanted.id.kind == "Namespace" and item.wanted.digest == rival.wanted.digest:
+            item.work.move(item, "done")
+            self.stand(item, rival.standing if rival.standing != "blocked" else "healthy", rival.message)
+            return
+        item.place = item.wanted.place
+        item.work.move(item, "blocked")
+        self.stand(item, "blocked", f"{item.id} is also wanted at {rival.wanted.place}; left as it was until one of them goes")
+
+    def _compare(self, cluster: Cluster, item: Item, live: Live | None) -> None:
+        assert item.id is not None and item.resource is not None
+        if live is not None and owner_of(live, self.store.installation) is None:
+            item.foreign, live = live, None  # our label, but not our object: a copy
+        elif live is not None:
+            item.foreign = None
+        if live is None and item.foreign is None and not item.looked:
+            self.requests.look(cluster, item)
+            return
+        if live is not None and live.deleting:
+            item.work.move(item, "wait")
+            self.stand(item, "pending", "is being deleted; applied anew when it is gone")
+            return
+        verdict = decide(item.wanted, item.resource, item.id, live, item.foreign, self._context(item))
+        item.looked = False
+        if isinstance(verdict, Refuse):
+            item.place = verdict.place
+            item.work.move(item, "blocked")
+            self.stand(item, "blocked", verdict.message)
+            self.retry(item)
+            return
+        item.left_alone = verdict.left_alone
+        if live is not None and (
+            isinstance(verdict, InSync)
+            or (verdict.asks and item.asked == (item.wanted.digest, live.version))
+            or (verdict.drift and all(item.accepted.get(c.pretty, c) == c.live for c in verdict.drift))
+        ):
+            self.settle(item, live)
+            return
+        assert not isinstance(verdict, InSync)
+        item.send = verdict
+        if item.standing == "healthy" and not verdict.asks:
+            self.stand(item, "pending", "")
+        self._queue(item, heals=bool(verdict.drift))
+
+    def _context(self, item: Item) -> Context:
+        return Context(self.store.installation, item.work.unit, self._commit_of(item), self.types)
+
+    def first_contact(self, item: Item) -> Send:
+        """What is sent where the live object is not looked into."""
+        assert item.id is not None and item.resource is not None
+        verdict = decide(item.wanted, item.resource, item.id, None, None, self._context(item))
+        assert isinstance(verdict, Send)
+        return verdict
+
+    def _queue(self, item: Item, heals: bool) -> None:
+        """Let it act; at once, or, where somebody keeps undoing what we do, later and later."""
+        now = self.wire.now.steady
+        if heals and now - item.healed_at < FIGHT_WINDOW_SECONDS and item.heals >= FIGHT_FREE_HEALS:
+            due = item.healed_at + min(FIGHT_CAP_SECONDS, 2.0 ** (item.heals - FIGHT_FREE_HEALS))
+            if now < due:
+                item.work.move(item, "blocked")
+                self.wire.at(("fight", id(item)), due, lambda: self.check(item))
+                self.stand(item, "progressing", "somebody keeps changing it back; healed again later and later")
+                return
+        item.work.move(item, "act")
+
+    def settle(self, item: Item, live: Live) -> None:
+        """It is as wanted: only its health counts from now on."""
+        item.failures = 0
+        item.place = None
+        item.work.move(item, "done")
+        self.judge(item, live)
+
+    def retry(self, item: Item) -> None:
+        """Check it again later: the cause may go without any event that we would see."""
+        item.failures += 1
+        seconds = self.wire.jitter.back_off(item.failures, 2.0, 300.0)
+        self.wire.after(("retry", id(item)), seconds, lambda: self.check(item))
+
+    # -- reading ----------
+
+    def wanted_anywhere(self, cluster: ClusterName, id: ObjectId) -> bool:
+        """Whether any unit wants this object."""
+        return bool(self.claims.of(ObjectRef(cluster, id)))
+
+
+def _same_request(old: Live, new: Live) -> bool:
+    """Whether nothing that can be wanted differs: for kinds that count generations, only status can have moved."""
+    return (
+        new.generation > 0
+        and (old.uid, old.generation, old.deleting) == (new.uid, new.generation, new.deleting)
+        and old.labels == new.labels
+        and old.annotations == new.annotations
+    )

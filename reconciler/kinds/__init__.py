@@ -1,0 +1,10 @@
+"""The kinds: one folder an API family, independent of each other.
+
+Law of the package: pure, like the core. Adding a family adds a folder and one line here, and edits no existing logic.
+"""
+
+from ..core.kind import Kind
+from .plain import PLAIN
+
+KINDS: tuple[Kind, ...] = (PLAIN,)
+"""Every family the daemon knows. Manifests that no family names are plain objects."""

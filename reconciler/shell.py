@@ -1,0 +1,175 @@
+"""The shell: drain what happened, step, perform what is to be done.
+
+Law of the module: the only `while True` of the program, and the only place that awaits. It decides nothing: one effect is one call of
+one adapter, whatever comes of it goes back in. A fault of the engine itself ends the process (design, law 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from . import log
+from .adapters.clock import Clock
+from .adapters.git import Repository
+from .adapters.kube.client import KubeClient
+from .core.engine import Engine
+from .core.identity import BlobId, ClusterName, SourceName
+from .core.manifest import ManifestFile
+from .core.messages import (
+    CloseWatch,
+    Effect,
+    Fetch,
+    Input,
+    ListRefs,
+    Log,
+    OpenWatch,
+    Push,
+    ReadFiles,
+    ReadPast,
+    Request,
+    SourceHint,
+    Stop,
+)
+
+DRAIN_LIMIT = 2_000
+"""Inputs folded in one step; more wait for the next, so that effects are not held up."""
+
+Parse = Callable[[bytes, str, BlobId], ManifestFile]
+
+
+class Shell:
+    """One engine and its world."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clusters: Mapping[ClusterName, KubeClient],
+        repositories: Mapping[SourceName, Repository],
+        parse: Parse,
+        clock: Clock,
+    ) -> None:
+        self.engine = engine
+        self.clock = clock
+        self._clusters = clusters
+        self._repositories = repositories
+        self._parse = parse
+        self._inbox: asyncio.Queue[Input] = asyncio.Queue()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._watches: dict[int, asyncio.Task[None]] = {}
+        # A repository is not made for many threads: each has one of its own (libgit2).
+        self._threads = {name: ThreadPoolExecutor(1, f"git-{name}") for name in repositories}
+        self._log_level = "info"
+        self.on_step: Callable[[], None] = lambda: None
+
+    async def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Drive the engine until `until` says so after a step, or until the engine has stopped and all is answered."""
+        try:
+            hints = [asyncio.create_task(self._hints(name)) for name in self._repositories]
+            self._tasks.update(dict.fromkeys(hints))
+            inputs: list[Input] = []
+            while True:
+                for effect in self.engine.step(inputs, self.clock.now()):
+                    self._perform(effect)
+                self.on_step()
+                if until() or (self.engine.stopping and not self.engine.wire.in_flight):
+                    return
+                inputs = await self._drain()
+                self._raise_faults()
+        finally:
+            await self._close()
+
+    def put(self, message: Input) -> None:
+        """Hand in what happened outside."""
+        self._inbox.put_nowait(message)
+
+    def stop(self) -> None:
+        """End in good order."""
+        self.put(Stop())
+
+    async def _drain(self) -> list[Input]:
+        wake_at = self.engine.wake_at
+        timeout = None if wake_at is None else max(0.0, wake_at - self.clock.now().steady)
+        try:
+            first = await asyncio.wait_for(self._inbox.get(), timeout)
+        except TimeoutError:
+            return []
+        inputs = [first]
+        while len(inputs) < DRAIN_LIMIT and not self._inbox.empty():
+            inputs.append(self._inbox.get_nowait())
+        return inputs
+
+    # -- effects ----------
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Log():
+                log.write(self.clock.now().wall, effect.level, effect.message, effect.facts)
+            case OpenWatch():
+                self._watches[effect.id] = self._start(self._watch(effect))
+            case CloseWatch():
+                task = self._watches.pop(effect.id, None)
+                if task is not None:
+                    task.cancel()
+            case Request():
+                self._start(self._ask(effect))
+            case _:
+                self._start(self._git(effect))
+
+    def _start(self, work: object) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
+        self._tasks[task] = None
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled() and task.exception() is not None:
+            self._fault = task.exception()
+            self._inbox.put_nowait(Stop())
+
+    _fault: BaseException | None = None
+
+    def _raise_faults(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    async def _ask(self, effect: Request) -> None:
+        self.put(await self._clusters[effect.cluster].perform(effect))
+
+    async def _watch(self, effect: OpenWatch) -> None:
+        async for message in self._clusters[effect.cluster].watch(effect):
+            self.put(message)
+        self._watches.pop(effect.id, None)
+
+    async def _git(self, effect: ListRefs | Fetch | ReadPast | ReadFiles | Push) -> None:
+        loop = asyncio.get_running_loop()
+        self.put(await loop.run_in_executor(self._threads[effect.source], self._git_now, effect))
+
+    def _git_now(self, effect: ListRefs | Fetch | ReadPast | ReadFiles | Push) -> Input:
+        repository = self._repositories[effect.source]
+        match effect:
+            case ListRefs():
+                return repository.list_refs(effect)
+            case Fetch():
+                return repository.fetch(effect, self._parse)
+            case ReadPast():
+                return repository.read_past(effect, self._parse)
+            case ReadFiles():
+                return repository.read_files(effect)
+            case Push():
+                return repository.push(effect)
+
+    async def _hints(self, name: SourceName) -> None:
+        async for _ in self._repositories[name].changes():
+            self.put(SourceHint(name))
+
+    async def _close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for client in self._clusters.values():
+            await client.close()
+        for thread in self._threads.values():
+            thread.shutdown(wait=False, cancel_futures=True)
