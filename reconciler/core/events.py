@@ -82,14 +82,14 @@ def events(text: bytes, form: Form, parser: MakeParser) -> Callable[[], Event]:
     Raises:
         NotText: where the bytes are no text. (The function it returns raises what the parsers raise.)
     """
-    decoded = _decode(text, form)
+    decoded = _decode(text)
     if form == "json":
         return json_events(decoded).__next__
     take: Callable[[], Event] = parser(decoded).get_event
     return take
 
 
-def _decode(text: bytes, form: Form) -> str:
+def _decode(text: bytes) -> str:
     if len(text) > FILE_BYTES:
         raise NotText(f"the file has {len(text)} bytes, at most {FILE_BYTES} are read")
     if text.startswith(_UTF16_OR_32):
@@ -100,10 +100,16 @@ def _decode(text: bytes, form: Form) -> str:
         # `start` counts in `object`, which lacks the byte order mark that the codec took off.
         before = error.object[: error.start].decode("utf-8", "replace")
         raise NotText("not UTF-8 text from here on", *_position(before, len(before))) from None
-    if form == "yaml" and (found := _FORBIDDEN.search(decoded)):
-        message = f"character U+{ord(found[0]):04X} is not allowed in YAML"
-        raise NotText(message, *_position(decoded, found.start()))
     return decoded
+
+
+def forbidden(text: bytes) -> NotText:
+    """The first character that YAML does not allow, of a file in which a parser has met one."""
+    decoded = text.decode("utf-8-sig")
+    found = _FORBIDDEN.search(decoded)
+    if found is None:
+        return NotText("a character that is not allowed in YAML")
+    return NotText(f"character U+{ord(found[0]):04X} is not allowed in YAML", *_position(decoded, found.start()))
 
 
 def _position(text: str, offset: int) -> tuple[int, int]:

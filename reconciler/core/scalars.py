@@ -40,7 +40,7 @@ def number(text: str) -> int | float | str | ValueError:
     """
     if _NO_JSON.fullmatch(text):
         return ValueError("infinity and NaN have no JSON form; put it in quotes for text")
-    digits = text.replace("_", "")
+    digits = text if text[0] == "." else text.replace("_", "")  # Go takes underscores only after a digit or a sign
     integer = text[0] != "." and _INTEGER.fullmatch(digits)
     if not integer and not _FLOAT.fullmatch(digits):
         return text

@@ -29,8 +29,9 @@ from yaml.events import (
     SequenceEndEvent,
     StreamEndEvent,
 )
+from yaml.reader import ReaderError
 
-from .events import PARSER, START, Event, Form, MakeParser, Mark, NotText, Refused, events
+from .events import PARSER, START, Event, Form, MakeParser, Mark, NotText, Refused, events, forbidden
 from .json_events import JsonError
 from .problem import Severity, shown
 from .scalars import NUMERIC, SURPRISING, WORDS, key_text, number, tagged, without_fraction
@@ -98,6 +99,9 @@ def load(text: bytes, form: Form = "yaml", parser: MakeParser = PARSER) -> Loade
         reader.faults.append(Fault(error.line, error.column, str(error)))
     except MarkedYAMLError as error:
         reader.fault(error.problem_mark or error.context_mark or reader.mark, _words(error))
+    except ReaderError:
+        error_ = forbidden(text)
+        reader.faults.append(Fault(error_.line, error_.column, str(error_)))
     except UNFORESEEN as error:
         # The text of such an error may quote the file, so it is not repeated.
         reader.fault(reader.mark, f"cannot be read as {form.upper()} ({type(error).__name__})")
@@ -204,7 +208,10 @@ class DocumentReader:
             else:
                 lines[key] = event.start_mark.line
             if type(value) is ScalarEvent and value.anchor is None:
-                out[key] = self._scalar(value)
+                # Most scalars are text: no call for these, it would cost a third of all time.
+                text, (plain, quoted) = value.value, value.implicit
+                is_text = quoted or (plain and text not in WORDS and text[0] not in NUMERIC)
+                out[key] = text if is_text else self._scalar(value)
             else:
                 out[key] = self._node(value, depth + 1)
         self._leave(event, len(out))
