@@ -1,0 +1,170 @@
+"""What the API server makes of a body: the object as it is stored, and what it could not place.
+
+Law of the module: a built-in kind is stored as its Go type holds it: undeclared fields are gone, null counts as absent, so
+does a zero value unless the type keeps it, and some fields are there even where nobody said them. A custom kind is stored
+as written, less what its schema does not know. Nothing is changed in place; the results share no part with what was given.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.lib import quantity
+
+from .schema import Type
+
+Json = dict[str, Any]
+
+ZERO = {"string": "", "integer": 0, "number": 0, "boolean": False, "quantity": "0", "int-or-string": 0}
+
+
+class DecodeError(ValueError):
+    """A value is of another form than its field; `path` is its place, the text the server's reason."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
+
+
+def empty(of: Type, api_version: str, kind: str) -> Json:
+    """The object of a kind of which nothing has been said."""
+    made: Json = stored(of, {})
+    return made | {"apiVersion": api_version, "kind": kind}
+
+
+def stored(of: Type, value: Any, path: str = "") -> Any:
+    """A value of a built-in type as it is stored, without defaults.
+
+    Raises:
+        DecodeError: a part has another form than its type.
+    """
+    if of.is_map and of.scalar:
+        return _copy(value)  # free-form
+    if of.is_map:
+        if not isinstance(value, dict):
+            raise DecodeError(path, f"{_go_kind(value)} where a map belongs")
+        if of.fields or not of.values:
+            return _struct(of, value, path)
+        inner = of.values
+        return {key: stored(inner, _zero(inner) if each is None else each, f"{path}.{key}") for key, each in value.items()}
+    if of.items is not None:
+        if not isinstance(value, list):
+            raise DecodeError(path, f"{_go_kind(value)} where a list belongs")
+        item = of.items
+        return [stored(item, _zero(item) if each is None else each, f"{path}[{n}]") for n, each in enumerate(value)]
+    return _scalar(of, value, path)
+
+
+def _struct(of: Type, value: Json, path: str) -> Json:
+    made: Json = {}
+    for name, inner in (of.fields or {}).items():
+        said = value.get(name)
+        if said is None:
+            if inner.always:
+                made[name] = _zero(inner)
+            continue
+        each = stored(inner, said, f"{path}.{name}" if path else name)
+        if inner.kept or not _is_zero(inner, each):
+            made[name] = each
+        elif inner.always:
+            made[name] = _zero(inner)
+    return made
+
+
+def _zero(of: Type) -> Any:
+    """What stands where a field is stored that nobody set."""
+    if of.is_map and of.fields:
+        return _struct(of, {}, "")
+    return ZERO.get(of.scalar) if not of.is_map else None
+
+
+def _is_zero(of: Type, value: Any) -> bool:
+    """Whether Go would leave a stored value out: an empty text, list or map, 0, false; not an empty type."""
+    if isinstance(value, dict):
+        return not value and not of.fields
+    return value in ("", [], None) or (of.scalar in ("integer", "number", "boolean") and not value)
+
+
+def _scalar(of: Type, value: Any, path: str) -> Any:
+    good = {
+        "string": isinstance(value, str),
+        "boolean": isinstance(value, bool),
+        "integer": _is_whole(value),
+        "number": isinstance(value, int | float) and not isinstance(value, bool),
+        "int-or-string": isinstance(value, str) or _is_whole(value),
+        "bytes": isinstance(value, str),
+        "time": isinstance(value, str),
+        "quantity": isinstance(value, str | int | float) and not isinstance(value, bool),
+    }
+    if not good.get(of.scalar, True):
+        raise DecodeError(path, f"{_go_kind(value)} where {of.scalar} belongs")
+    try:
+        if of.scalar == "quantity":
+            return quantity.canonical(value)
+        if of.scalar == "time":
+            return _time(value, of.micro)
+        if of.scalar == "bytes":
+            return base64.b64encode(base64.b64decode(value, validate=True)).decode()
+    except binascii.Error:
+        raise DecodeError(path, "illegal base64 data") from None
+    except ValueError as error:
+        raise DecodeError(path, str(error)) from None
+    if of.scalar in ("integer", "int-or-string") and isinstance(value, float):
+        return int(value)
+    return _copy(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+
+
+def _time(text: str, micro: bool) -> str:
+    """RFC 3339 in UTC: whole seconds, or microseconds."""
+    at = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
+
+
+def _go_kind(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "object" if isinstance(value, dict) else "array"
+    return {str: "string", bool: "bool", int: "number", float: "number"}.get(type(value), "null")
+
+
+def unknown_fields(of: Type, value: Any, path: str = "") -> Iterator[str]:
+    """The paths of fields that the type does not know, in the order of the document, as strict decoding names them."""
+    if isinstance(value, dict) and of.is_map:
+        for name, each in value.items():
+            inner = (of.fields or {}).get(name) or of.values
+            below = f"{path}.{name}" if path else name
+            if inner is None:
+                yield below
+            else:
+                yield from unknown_fields(inner, each, below)
+    elif isinstance(value, list) and of.items is not None:
+        for index, each in enumerate(value):
+            yield from unknown_fields(of.items, each, f"{path}[{index}]")
+
+
+def pruned(of: Type, value: Any) -> Any:
+    """A value of a custom kind without the fields that its schema does not know."""
+    if isinstance(value, dict) and of.is_map:
+        kept: Json = {}
+        for name, each in value.items():
+            inner = (of.fields or {}).get(name) or of.values
+            if inner is not None:
+                kept[name] = pruned(inner, each)
+        return kept
+    if isinstance(value, list) and of.items is not None:
+        item = of.items
+        return [pruned(item, each) for each in value]
+    return value
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copy(each) for name, each in value.items()}
+    return [_copy(each) for each in value] if isinstance(value, list) else value
