@@ -202,7 +202,7 @@ class _Reader:
         if not isinstance(arguments, list) or not all(isinstance(one, str) for one in arguments):
             raise self._error("exec.args must be a list of texts")
         told = _told_of(cluster) if config.get("provideClusterInfo") is True else None
-        return ExecPlugin((command, *arguments), version, environment, told, tls)
+        return ExecPlugin((command, *arguments), version, environment, told, tls=tls)
 
     def _pem(self, of: Json, key: str) -> Pem | None:
         """`<key>-data` (base64) or the file `<key>`; data wins, as in client-go."""

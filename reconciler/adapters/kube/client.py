@@ -70,10 +70,8 @@ class KubeClient:
             try:
                 async with asyncio.timeout(request.timeout_seconds):
                     return await self._perform(request)
-            except TimeoutError:
-                return Answer(request.id, 0, error=f"no answer within {request.timeout_seconds:g} s")
-            except Exception as error:
-                return Answer(request.id, 0, error=_said(error))
+            except Exception as error:  # a failure is an answer like any other
+                return Answer(request.id, 0, error=_said(error, f"no answer within {request.timeout_seconds:g} s"))
 
     async def _perform(self, request: Request) -> Answer:
         headers = {"Accept": request.accept}
@@ -111,10 +109,8 @@ class KubeClient:
                         yield WatchLines(opened.id, whole)
         except _Stopped:
             pass
-        except TimeoutError:
-            error = f"nothing was heard for {opened.idle_timeout_seconds:g} s"
         except Exception as failure:
-            error = _said(failure)
+            error = _said(failure, f"nothing was heard for {opened.idle_timeout_seconds:g} s")
         finally:
             del self._watches[opened.id]
             if response is not None:
@@ -229,8 +225,8 @@ def _refusal(body: bytes, reason: str | None) -> str:
     return scrub(message if isinstance(message, str) and message else reason or "refused")[:MESSAGE_LIMIT]
 
 
-def _said(error: Exception) -> str:
-    """Why no answer came, for people, without credentials."""
+def _said(error: Exception, too_late: str) -> str:
+    """Why no answer came, for people, without credentials; `too_late` where a time limit of ours ended the wait."""
     match error:
         case CredentialsError() | _TooLarge():
             text = str(error)
@@ -239,10 +235,14 @@ def _said(error: Exception) -> str:
             text = f"the server's certificate is not trusted: {getattr(why, 'verify_message', '') or why}"
         case aiohttp.ClientConnectorError():
             text = f"cannot connect to {error.host}:{error.port}: {_os_reason(error.os_error)}"
-        case aiohttp.ServerTimeoutError():
+        case aiohttp.ServerTimeoutError():  # a TimeoutError too
             text = f"no connection within {CONNECT_SECONDS:g} s"
+        case TimeoutError():
+            text = too_late
         case aiohttp.ServerDisconnectedError():
             text = "the server hung up before it answered"
+        case aiohttp.ClientResponseError():
+            text = f"the server does not speak HTTP as we know it: {error.message}"
         case aiohttp.ClientPayloadError() | aiohttp.ClientOSError():
             text = "the connection broke off in the middle of the answer"
         case _:

@@ -100,7 +100,9 @@ class ExecPlugin:
         api_version: str,
         environment: Mapping[str, str],
         cluster: Mapping[str, Any] | None,
+        *,
         tls: Tls,
+        limit_seconds: float = PLUGIN_LIMIT_SECONDS,
     ) -> None:
         """`cluster` is what it is told of the cluster, `tls` where a certificate that it gives is shown."""
         self._command = command
@@ -108,6 +110,7 @@ class ExecPlugin:
         self._environment = environment
         self._cluster = cluster
         self._tls = tls
+        self._limit_seconds = limit_seconds
         self._clock = Clock()
         self._header: str | None = None
         self._fresh_until: float | None = None  # wall; None: as long as the server takes it
@@ -163,11 +166,11 @@ class ExecPlugin:
             raise self._error(f"cannot be run: {error}") from None
         assert process.stdout is not None and process.stderr is not None
         try:
-            async with asyncio.timeout(PLUGIN_LIMIT_SECONDS):
+            async with asyncio.timeout(self._limit_seconds):
                 out, err = await asyncio.gather(_bounded(process.stdout), _bounded(process.stderr))
                 code = await process.wait()
         except TimeoutError:
-            raise self._error(f"did not end within {PLUGIN_LIMIT_SECONDS:g} s") from None
+            raise self._error(f"did not end within {self._limit_seconds:g} s") from None
         finally:
             with suppress(ProcessLookupError):  # already gone
                 os.killpg(process.pid, signal.SIGKILL)
