@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from reconciler.adapters.kube.credentials import Credentials, ExecPlugin, Static, TokenFile
 from reconciler.adapters.kube.tls import Pem, Tls
+from reconciler.core.yaml import load
 from reconciler.errors import ConfigError
 
 KUBECONFIG_LIMIT = 4 * 1024 * 1024  # bytes
@@ -105,14 +104,13 @@ def _read(path: Path) -> Json:
         raise ConfigError(f"kubeconfig {path}: {error.strerror}") from None
     if len(text) > KUBECONFIG_LIMIT:
         raise ConfigError(f"kubeconfig {path}: larger than {KUBECONFIG_LIMIT} bytes")
-    try:
-        content = yaml.load(text, Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # The text of a YAML error quotes the line, which may hold a credential.
-        mark = getattr(error, "problem_mark", None)
-        raise ConfigError(f"kubeconfig {path}: not YAML" + (f" (line {mark.line + 1})" if mark else "")) from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"kubeconfig {path}: not a mapping")
+    loaded = load(text)
+    if faults := [fault for fault in loaded.faults if fault.severity == "error"]:
+        # Only the line: what is wrong may quote what stands there, a credential.
+        raise ConfigError(f"kubeconfig {path}: not YAML (line {faults[0].line})")
+    if len(loaded.documents) != 1 or not isinstance(loaded.documents[0].value, dict):
+        raise ConfigError(f"kubeconfig {path}: not one mapping")
+    content: Json = loaded.documents[0].value
     return content
 
 

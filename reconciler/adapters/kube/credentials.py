@@ -105,7 +105,7 @@ class ExecPlugin:
         limit_seconds: float = PLUGIN_LIMIT_SECONDS,
     ) -> None:
         """`cluster` is what it is told of the cluster, `tls` where a certificate that it gives is shown."""
-        self._command = command
+        self.command = command
         self._api_version = api_version
         self._environment = environment
         self._cluster = cluster
@@ -155,7 +155,7 @@ class ExecPlugin:
         question = json.dumps({"apiVersion": self._api_version, "kind": "ExecCredential", "spec": asked})
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *self.command,
                 env={**os.environ, **self._environment, "KUBERNETES_EXEC_INFO": question},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -202,7 +202,7 @@ class ExecPlugin:
         return (at if at.tzinfo else at.replace(tzinfo=dt.UTC)).timestamp()
 
     def _error(self, message: str) -> CredentialsError:
-        return CredentialsError(f"the credential plug-in {Path(self._command[0]).name} {message}")
+        return CredentialsError(f"the credential plug-in {Path(self.command[0]).name} {message}")
 
 
 def _seen(task: asyncio.Task[None]) -> None:
