@@ -252,6 +252,7 @@ class Repository:
         try:
             repository.remotes.create_anonymous(target.url).fetch(specs, callbacks=self._callbacks(target))
         except (pygit2.GitError, GitTrouble, KeyError, ValueError, OSError) as error:
+            self._cache.forget()  # the fault may be here as well as there
             found = failure(error, target, self.credentials)
             raise GitTrouble(found.message, permanent=found.permanent) from error
         return repository

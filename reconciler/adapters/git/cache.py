@@ -55,6 +55,10 @@ class Cache:
                 raise GitTrouble(f"the cache in {self._directory} cannot be used: {error.strerror}") from error
         return self._repository
 
+    def forget(self) -> None:
+        """Let go of what is open: the next `open` looks again whether it is sound."""
+        self._repository = None
+
     def remove(self) -> None:
         """Throw the clone away; the next `open` begins anew."""
         self._repository = None

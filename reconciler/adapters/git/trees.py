@@ -25,7 +25,7 @@ from .ignoring import RAW_NAME, IgnoreFiles, Rules
 from .transport import GitTrouble
 
 DEPTH_LIMIT = 64  # folders in folders
-ENTRIES_LIMIT = 1_000_000  # looked at in one walk
+ENTRIES_LIMIT = 500_000  # looked at in one walk
 SUFFIXES = (b".yaml", b".yml", b".json")
 
 Sort = Literal["file", "link", "submodule", "deep", "ignore"]

@@ -3,7 +3,7 @@
 Law of the module: it tells that something moved, never what; the next listing says that. A burst (a push moves several refs, each
 by way of a lock file) is told once.
 
-Sources: gitrepository-layout(5) for where refs live (`HEAD`, `packed-refs`, `refs/`, `reftable/`, `commondir` of a linked work tree).
+Source: gitrepository-layout(5) for where refs live: `HEAD`, `packed-refs`, `refs/`, `reftable/`, `commondir` of a linked work tree.
 """
 
 from __future__ import annotations

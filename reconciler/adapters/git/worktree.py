@@ -85,7 +85,7 @@ class _Reading:
         return unread(path, blob, ODD_NAME) if odd else self._parse(content, path, blob)
 
     def _ignore_file(self, file: Path, path: str) -> Rule | ManifestFile:
-        """The rules of an ignore file, or what is wrong with it. One that is wrong in part ignores nothing here: it stops a plan."""
+        """The rules of an ignore file, or what is wrong with it (then it ignores nothing: its problem holds the folder)."""
         content = self._content(file, BYTES)
         if isinstance(content, str):
             return unread(path, NO_BLOB, content)

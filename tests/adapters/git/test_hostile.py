@@ -1,0 +1,180 @@
+"""Repositories that mean harm: names, links, submodules, sizes, depth, bombs, ignore files. Over HTTP from a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pygit2
+import pytest
+
+from reconciler.adapters.git import Repository, reading, trees
+from reconciler.core.identity import CommitId, SourceName
+from reconciler.core.messages import GitFailure, ReadFiles
+from reconciler.sim.gitserver import GitServer
+from tests.adapters.git.test_fetch import MAIN, fetched, steps, told
+from tests.gitserver import commit, commit_tree, git_server, raw_tree
+
+__all__ = ["git_server"]
+
+NAME = SourceName("fleet")
+
+
+@pytest.fixture
+def served(git_server: GitServer) -> Path:
+    return git_server.path("fleet")
+
+
+@pytest.fixture
+def repository(git_server: GitServer, tmp_path: Path) -> Repository:
+    return Repository(NAME, git_server.url("fleet"), tmp_path / "cache")
+
+
+def problems(repository: Repository, tip: CommitId, since: CommitId | None = None) -> dict[str, str]:
+    """Path → its one problem ("" for none)."""
+    found: dict[str, str] = {}
+    for change in steps(fetched(repository, tip, since))[-1].changes:
+        assert change.file is not None and len(change.file.problems) <= 1 and change.file.path == change.path
+        assert change.path.isprintable() and change.path not in found
+        found[change.path] = change.file.problems[0].message if change.file.problems else ""
+        assert change.file.readable is not bool(found[change.path])
+    return found
+
+
+def test_names_that_lead_elsewhere_are_never_read(served: Path, repository: Repository) -> None:
+    tree = {
+        b"..": {b"a.yaml": b"1"},
+        b".": {b"a.yaml": b"1"},
+        b".git": {b"config.yaml": b"1"},
+        b".GIT": {b"config.yaml": b"1"},
+        b"\n.yaml": b"1",
+        b"\x1b[2J.yaml": b"1",
+        b"\xff.yaml": b"1",
+        b"a\\..\\b.yaml": b"1",
+        b"ok.yaml": b"1",
+        b"\xe2\x80\xaelmay.yaml": b"1",
+    }
+    found = problems(repository, commit_tree(served, tree))
+    assert found.pop("ok.yaml") == "" and len(found) == 9
+    assert all("name that is not allowed" in problem for problem in found.values())
+    assert "\\u000a.yaml" in found and "\\xff.yaml" in found and "a\\\\..\\\\b.yaml" in found
+    assert repository.counts.blobs_read == 1
+
+
+def test_links_and_submodules_are_reported_and_not_followed(served: Path, repository: Repository) -> None:
+    raw = pygit2.Repository(str(served))
+    blob = str(raw.create_blob(b"/etc/passwd"))
+    tip = commit_tree(served, {
+        b"link.yaml": (0o120000, blob),
+        b"linked": (0o120000, blob),
+        b"module.json": (0o160000, "1" * 40),
+        b"module": (0o160000, "1" * 40),
+        b"run.yaml": (0o100755, blob),
+        b"strange.yaml": (0o100664, blob),
+        b"stranger.yaml": (0o777, blob),
+    })  # fmt: skip
+    found = problems(repository, tip)
+    assert found.pop("link.yaml") == "is a symbolic link, which is never followed"
+    assert found.pop("module.json") == "is a submodule, which is never followed"
+    assert found == {"run.yaml": "", "strange.yaml": "", "stranger.yaml": ""}
+
+
+def test_a_file_that_becomes_a_link_with_the_same_content(served: Path, repository: Repository) -> None:
+    blob = str(pygit2.Repository(str(served)).create_blob(b"x"))
+    first = commit_tree(served, {b"a.yaml": (0o100644, blob), b"b.yaml": (0o100644, blob)})
+    fetched(repository, first)
+    tip = commit_tree(served, {b"a.yaml": (0o120000, blob), b"b.yaml": (0o100755, blob)})
+    assert problems(repository, tip, first) == {"a.yaml": "is a symbolic link, which is never followed"}
+
+
+def test_a_file_becomes_a_folder_and_back(served: Path, repository: Repository) -> None:
+    first = commit(served, {"a.yaml": b"1"})
+    fetched(repository, first)
+    second = commit(served, {"a.yaml": None, "a.yaml/b.yaml": b"1"})
+    assert told(fetched(repository, second, first)) == [{"a.yaml": False, "a.yaml/b.yaml": True}]
+    third = commit(served, {"a.yaml/b.yaml": None, "a.yaml": b"1"})
+    assert told(fetched(repository, third, second)) == [{"a.yaml": True, "a.yaml/b.yaml": False}]
+
+
+def test_a_file_above_the_limit_is_not_read(served: Path, repository: Repository) -> None:
+    size = reading.BLOB_LIMIT_BYTES
+    found = problems(repository, commit(served, {"fits.yaml": bytes(size), "large.yaml": bytes(size + 1)}))
+    assert found == {"fits.yaml": "", "large.yaml": "has 4,194,305 bytes, more than the 4,194,304 that are read"}
+    assert repository.counts.blobs_read == 1
+
+
+def test_folders_nested_too_deep(served: Path, repository: Repository) -> None:
+    raw = pygit2.Repository(str(served))
+    node = raw_tree(raw, {b"leaf.yaml": b"1"})
+    for _ in range(500):
+        node = raw_tree(raw, {b"a.yaml": b"1", b"d": (0o40000, str(node))})
+    tip = commit_tree(served, {b"d": (0o40000, str(node))})
+    found = problems(repository, tip)
+    deepest = "/".join(["d"] * trees.DEPTH_LIMIT)
+    assert found.pop(deepest) == "is nested deeper than 64 folders and is not read"
+    assert len(found) == trees.DEPTH_LIMIT - 1 and set(found.values()) == {""}
+
+
+def test_a_tree_built_to_be_endless_is_given_up(served: Path, repository: Repository) -> None:
+    """Twenty folders, each holding the next ten times: ten to the twentieth files in twenty objects."""
+    raw = pygit2.Repository(str(served))
+    node = raw_tree(raw, {b"a.md": b"1"})
+    for _ in range(20):
+        node = raw_tree(raw, {b"%d" % n: (0o40000, str(node)) for n in range(10)})
+    tip = commit_tree(served, {b"top": (0o40000, str(node))})
+    answer = fetched(repository, tip).steps
+    assert isinstance(answer, GitFailure) and "500,000 files" in answer.message
+    read = repository.read_files(ReadFiles(1, NAME, MAIN, tip)).files
+    assert isinstance(read, GitFailure)
+
+
+def test_commit_words_are_made_safe(served: Path, repository: Repository) -> None:
+    said = steps(fetched(repository, commit(served, {"a.yaml": b"1"}, message="\x1b]0;x\x07 red \u202e" + "long " * 99)))[0].commit
+    assert said.subject.isprintable() and said.subject.startswith("]0;x  red") and len(said.subject) <= 200
+
+
+# -- ignore files -------------------------------------------------------------------------------------------------------------
+
+
+def test_ignored_files_are_not_read(served: Path, repository: Repository) -> None:
+    ignore = b"# charts\n/charts/\n*.tmp.yaml\n!keep.tmp.yaml\n"
+    files: dict[str, bytes | None] = {
+        ".reconcilerignore": ignore,
+        "a.yaml": b"1",
+        "x.tmp.yaml": b"1",
+        "keep.tmp.yaml": b"1",
+        "charts/values.yaml": b"1",
+        "sub/charts/c.yaml": b"1",
+        "sub/.reconcilerignore": b"local.yaml\n",
+        "sub/local.yaml": b"1",
+        "local.yaml": b"1",
+    }
+    assert list(problems(repository, commit(served, files))) == ["a.yaml", "keep.tmp.yaml", "local.yaml", "sub/charts/c.yaml"]
+
+
+def test_a_change_of_the_ignore_file_changes_what_is_seen(served: Path, repository: Repository) -> None:
+    first = commit(served, {"a.yaml": b"1", "team/b.yaml": b"1", "team/c.yaml": b"1", "other/d.yaml": b"1"})
+    fetched(repository, first)
+    second = commit(served, {".reconcilerignore": b"b.yaml\nother/\n"})
+    before = repository.counts.blobs_read
+    assert told(fetched(repository, second, first)) == [{"other/d.yaml": False, "team/b.yaml": False}]
+    assert repository.counts.blobs_read - before == 1  # the ignore file
+    third = commit(served, {"team/b.yaml": b"2", "other/d.yaml": b"2", "team/c.yaml": b"2"})
+    assert told(fetched(repository, third, second)) == [{"team/c.yaml": True}]
+    fourth = commit(served, {".reconcilerignore": b"other/\n"})
+    before = repository.counts.blobs_read
+    assert told(fetched(repository, fourth, third)) == [{"team/b.yaml": True}]
+    assert repository.counts.blobs_read - before == 2
+    fifth = commit(served, {".reconcilerignore": None})
+    assert told(fetched(repository, fifth, fourth)) == [{"other/d.yaml": True}]
+
+
+def test_an_ignore_file_that_cannot_be_used_is_a_problem(served: Path, repository: Repository) -> None:
+    first = commit(served, {"a.yaml": b"1", "sub/.reconcilerignore": b"*a*b*c*d*.yaml\n"})
+    assert "too many stars" in problems(repository, first)["sub/.reconcilerignore"]
+    second = commit(served, {"sub/.reconcilerignore": bytes(70_000)})
+    assert "bytes" in problems(repository, second, first)["sub/.reconcilerignore"]
+    third = commit(served, {"sub/.reconcilerignore": b"x.yaml\n"})
+    assert told(fetched(repository, third, second)) == [{"sub/.reconcilerignore": False}]
+    blob = str(pygit2.Repository(str(served)).create_blob(b"a.yaml"))
+    fourth = commit_tree(served, {b".reconcilerignore": (0o120000, blob), b"a.yaml": b"1"})
+    assert "symbolic link" in problems(repository, fourth, third)[".reconcilerignore"]
