@@ -1,0 +1,151 @@
+"""What stands between a request and the store: namespaces, and what the server adds to an object of a kind.
+
+Law of the module: called with an object that the caller owns, before rules are checked; may add to it, may refuse. The plug-ins of
+a default kube-apiserver that people meet: NamespaceLifecycle, ServiceAccount, StorageObjectInUseProtection, Priority, the
+allocation of Service addresses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import errors
+from .errors import Cause, ApiError
+from .ids import Ids
+from .resources import Resource, Storage
+from .store import Json, Store
+
+NAMESPACES = Storage("", "namespaces")
+SERVICES = Storage("", "services")
+PROTECTED_NAMESPACES = ("default", "kube-system", "kube-public")
+_JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
+_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+def check_namespace(store: Store, resource: Resource, namespace: str, name: str) -> None:
+    """Refuse a new object in a namespace that is missing or ending."""
+    if not resource.namespaced:
+        return
+    entry = store.get(NAMESPACES, "", namespace)
+    if entry is None:
+        raise errors.not_found("", "namespaces", namespace)
+    if entry.obj["metadata"].get("deletionTimestamp"):
+        cause = Cause("NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace")
+        text = f"unable to create new content in namespace {namespace} because it is being terminated"
+        raise errors.forbidden(resource.group, resource.plural, name, text, [cause])
+
+
+def check_delete(resource: Resource, name: str) -> None:
+    """Refuse to delete the namespaces that a cluster cannot be without."""
+    if resource.storage == NAMESPACES and name in PROTECTED_NAMESPACES:
+        raise errors.forbidden("", "namespaces", name, "this namespace may not be deleted")
+
+
+def on_create(store: Store, ids: Ids, resource: Resource, obj: Json) -> None:
+    """Add what the server adds to a new object."""
+    if resource.custom:
+        return
+    match (resource.group, resource.kind):
+        case ("", "Namespace"):
+            obj["spec"] = {"finalizers": ["kubernetes"]}
+        case ("", "Pod"):
+            _pod(store, obj)
+        case ("", "PersistentVolumeClaim"):
+            _finalizer(obj, "kubernetes.io/pvc-protection")
+        case ("", "PersistentVolume"):
+            _finalizer(obj, "kubernetes.io/pv-protection")
+        case ("", "Service"):
+            allocate(store, ids, obj, None)
+        case ("batch", "Job"):
+            _job(obj)
+        case ("apps", "DaemonSet"):
+            annotations = obj["metadata"].setdefault("annotations", {})
+            annotations["deprecated.daemonset.template.generation"] = "1"
+        case ("scheduling.k8s.io", "PriorityClass"):
+            obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+
+def _finalizer(obj: Json, name: str) -> None:
+    finalizers = obj["metadata"].setdefault("finalizers", [])
+    if name not in finalizers:
+        finalizers.append(name)
+
+
+def _pod(store: Store, obj: Json) -> None:
+    spec = obj["spec"]
+    account = spec.setdefault("serviceAccountName", "default")
+    spec.setdefault("serviceAccount", account)
+    namespace = obj["metadata"]["namespace"]
+    if store.get(Storage("", "serviceaccounts"), namespace, account) is None:
+        name = obj["metadata"].get("name", "")
+        text = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
+        raise errors.forbidden("", "pods", name, text)
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    tolerations = spec.setdefault("tolerations", [])
+    for key in _TOLERATED:
+        if not any(t.get("key") in (key, None) and t.get("effect", "NoExecute") == "NoExecute" for t in tolerations):
+            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
+
+
+def _job(obj: Json) -> None:
+    spec, metadata = obj["spec"], obj["metadata"]
+    if spec.get("manualSelector"):
+        return
+    uid, name = metadata["uid"], metadata["name"]
+    template = spec.setdefault("template", {}).setdefault("metadata", {})
+    values = dict(zip(_JOB_LABELS, (uid, name, uid, name), strict=True))
+    template["labels"] = {**(template.get("labels") or {}), **values}
+    spec.setdefault("selector", {"matchLabels": {_JOB_LABELS[0]: uid}})
+
+
+def allocate(store: Store, ids: Ids, service: Json, old: Json | None) -> None:
+    """Give a Service its addresses and node ports, keeping those of before."""
+    spec = service.setdefault("spec", {})
+    before: Json = (old or {}).get("spec", {})
+    kind = spec.get("type", "ClusterIP")
+    if kind == "ExternalName":
+        return
+    if not spec.get("clusterIP"):
+        kept = before.get("clusterIP")
+        spec["clusterIP"] = kept if kept and before.get("type") != "ExternalName" else _free_address(store, ids)
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    elif not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    elif old is not None and spec["clusterIP"] != before.get("clusterIP") and spec["clusterIPs"] == before.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    spec.setdefault("ipFamilies", ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    if kind in ("NodePort", "LoadBalancer") and spec.get("allocateLoadBalancerNodePorts", True):
+        known = {(p.get("name"), p.get("port")): p.get("nodePort") for p in before.get("ports") or []}
+        for port in spec.get("ports") or []:
+            if not port.get("nodePort"):
+                port["nodePort"] = known.get((port.get("name"), port.get("port"))) or _free_port(store, ids)
+
+
+def _free_address(store: Store, ids: Ids) -> str:
+    taken = {entry.obj["spec"].get("clusterIP"): None for entry in store.list(SERVICES)}
+    while (address := ids.service_address()) in taken:
+        pass
+    return address
+
+
+def _free_port(store: Store, ids: Ids) -> int:
+    taken = {p.get("nodePort"): None for e in store.list(SERVICES) for p in e.obj["spec"].get("ports") or []}
+    while (port := ids.node_port()) in taken:
+        pass
+    return port
+
+
+def taken_address(store: Store, service: Json) -> ApiError | None:
+    """The refusal of an address that another Service has."""
+    spec, metadata = service.get("spec", {}), service["metadata"]
+    address = spec.get("clusterIP")
+    if address in (None, "", "None"):
+        return None
+    for entry in store.list(SERVICES):
+        if entry.key != (metadata.get("namespace", ""), metadata["name"]) and entry.obj["spec"].get("clusterIP") == address:
+            text = f"failed to allocate IP {address}: provided IP is already allocated"
+            cause: Any = errors.invalid_value("spec.clusterIPs", spec.get("clusterIPs"), text)
+            return errors.invalid("", "Service", metadata["name"], [cause])
+    return None

@@ -1,0 +1,234 @@
+"""One embedded API server: requests in, answers out, watches as cursors, controllers by the clock.
+
+Law of the module: synchronous, no socket, no clock of its own: `now` (seconds since the Unix epoch) comes with each call, and uids and
+names come from the seed. The same calls in the same order give the same bytes. What it answers is what kube-apiserver 1.36 answers
+to the same request; where it does not, that is a defect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import bodies, discovery, errors, options, reads, strategy, subresources, views
+from .errors import ApiError
+from .controllers import Controllers
+from .http import Request, Response, Target, split
+from .ids import Ids
+from .patches import patched
+from .resources import Catalogue, Resource
+from .settings import Settings
+from .store import Entry, Event, Json, Store, encode
+from .watching import Cursor
+from .writes import Call, Writes
+
+_METHODS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+class Cluster:
+    """An embedded cluster. `name` and `seed` decide every uid and generated name."""
+
+    def __init__(self, name: str, seed: int = 0, now: float = 0.0, settings: Settings = Settings()):  # noqa: B008 - frozen
+        self.name = name
+        self.settings = settings
+        self.store = Store(settings.history_limit)
+        self.catalogue = Catalogue()
+        self.ids = Ids(seed, name)
+        self.writes = Writes(self.store, self.catalogue, self.ids)
+        self.requests: dict[tuple[str, str, str], int] = {}
+        self.controllers = Controllers(self.writes, settings, now)
+
+    # -- the world --------------------------------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` after each change of any object."""
+        self.store.subscribe(listener)
+
+    def tick(self, now: float) -> float | None:
+        """Run the controllers until they rest; returns when the next one is due, None for when something happens."""
+        return self.controllers.run(now)
+
+    # -- requests ---------------------------------------------------------------------------------------------------------
+
+    def handle(self, request: Request, now: float) -> Response:
+        """Answer anything but a watch."""
+        try:
+            return self._route(request, now)
+        except ApiError as error:
+            return _refusal(error)
+
+    def is_watch(self, request: Request) -> bool:
+        """Whether a request is a watch, to be opened with `watch`."""
+        target = split(request.path)
+        if request.method != "GET" or target is None or target.name:
+            return False
+        return options.truth(dict(reversed(request.query)).get("watch"))
+
+    def watch(self, request: Request, now: float) -> Cursor | Response:
+        """Open a watch; a refusal is an ordinary answer."""
+        try:
+            target, resource = self._resource(request)
+            self._count("watch", resource, request)
+            form = views.form_of(request.accept, dict(request.query).get("includeObject", ""))
+            if form.kind == "PartialObjectMetadataList":
+                raise views.wrong_form(form, resource, is_list=False)
+            return Cursor(self, resource, target.namespace, "", options.list_options(request.query), form, now)
+        except ApiError as error:
+            return _refusal(error)
+
+    def _route(self, request: Request, now: float) -> Response:
+        if request.method == "GET" and (found := discovery.answer(self.catalogue, request)):
+            return found
+        target, resource = self._resource(request)
+        if target.subresource:
+            self._count(_METHODS.get(request.method, "get"), resource, request, target.subresource)
+            return subresources.answer(self, request, target, resource, now)
+        if request.method == "GET" and target.name:
+            return self._get(request, target, resource, now)
+        if request.method == "GET":
+            return self._list(request, target, resource, now)
+        return self._write(request, target, resource, now)
+
+    def _resource(self, request: Request) -> tuple[Target, Resource]:
+        target = split(request.path)
+        if target is None or not self.catalogue.serves(target.group, target.version):
+            raise errors.no_page()
+        resource = self.catalogue.find(target.group, target.version, target.plural)
+        if resource is None or (target.namespace and not resource.namespaced):
+            raise errors.no_resource()
+        if resource.namespaced and target.name and not target.namespace:
+            raise errors.no_resource()
+        if target.subresource and target.subresource not in resource.about.subresources:
+            raise errors.no_resource()
+        return target, resource
+
+    def _count(self, verb: str, resource: Resource, request: Request, part: str = "") -> None:
+        name = f"{resource.plural}/{part}" if part else resource.plural
+        key = (verb, name, options.default_manager(request.user_agent))
+        self.requests[key] = self.requests.get(key, 0) + 1
+
+    def _get(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
+        self._count("get", resource, request)
+        _serves(resource, "get")
+        query = dict(reversed(request.query))
+        form = views.form_of(request.accept, query.get("includeObject", ""))
+        entry = reads.get(self.store, resource, target.namespace, target.name, query.get("resourceVersion", ""))
+        return Response(200, views.one(form, resource, entry, now), form.content_type)
+
+    def _list(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
+        self._count("list", resource, request)
+        _serves(resource, "list")
+        form = views.form_of(request.accept, dict(request.query).get("includeObject", ""))
+        entries, meta = reads.page(self.store, resource, target.namespace, options.list_options(request.query))
+        return Response(200, views.many(form, resource, entries, meta, now), form.content_type)
+
+    def _write(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
+        verb = _METHODS.get(request.method)
+        if verb == "delete" and not target.name:
+            verb = "deletecollection"
+        if verb is None or (verb in ("create", "deletecollection")) == bool(target.name):
+            raise errors.no_method()
+        if resource.namespaced and not target.namespace:
+            raise errors.no_method()
+        self._count(verb, resource, request)
+        _serves(resource, verb)
+        match verb:
+            case "create":
+                return self._create(request, target, resource, now)
+            case "update":
+                return self._update(request, target, resource, now)
+            case "patch":
+                return self._patch(request, target, resource, now)
+            case "delete":
+                return self._delete(request, target, resource, now)
+        return self._delete_all(request, target, resource, now)
+
+    def _create(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
+        call = self.call(request, target, resource, now, "CreateOptions")
+        obj = self.body(request, resource, call)
+        return self.answer(request, resource, self.writes.create(call, obj), now, 201, call.warnings)
+
+    def _update(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
+        call = self.call(request, target, resource, now, "UpdateOptions")
+        obj = self.body(request, resource, call)
+        _same_name(call, obj)
+        made, created = self.writes.replace(call, obj)
+        return self.answer(request, resource, made, now, 201 if created else 200, call.warnings)
+
+    def _patch(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
+        call = self.call(request, target, resource, now, "PatchOptions")
+        made, created = patched(self.writes, call, request)
+        return self.answer(request, resource, made, now, 201 if created else 200, call.warnings)
+
+    def _delete(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
+        chosen = options.delete_options(request)
+        call = Call(resource, target.namespace, target.name, now, options.WriteOptions("", chosen.dry_run))
+        obj, gone = self.writes.delete(call, chosen)
+        if gone and not strategy.answers_with_object(resource):
+            details: Json = {"name": target.name}
+            if resource.group:
+                details["group"] = resource.group
+            details |= {"kind": resource.plural, "uid": obj["metadata"]["uid"]}
+            status: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+            return Response(200, encode(status), headers=_warnings(call.warnings))
+        return self.answer(request, resource, obj, now, 200, call.warnings)
+
+    def _delete_all(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
+        chosen = options.delete_options(request)
+        entries, meta = reads.page(self.store, resource, target.namespace, options.list_options(request.query))
+        for entry in entries:
+            call = Call(resource, *entry.key, now, options.WriteOptions("", chosen.dry_run))
+            self.writes.delete(call, chosen)
+        form = views.form_of(request.accept)
+        return Response(200, views.many(form, resource, entries, meta, now), form.content_type)
+
+    # -- parts that subresources share ------------------------------------------------------------------------------------
+
+    def call(self, request: Request, target: Target, resource: Resource, now: float, kind: options.OptionsKind) -> Call:
+        """The write that a request asks for."""
+        chosen = options.write_options(request, kind)
+        return Call(resource, target.namespace, target.name, now, chosen, target.subresource)
+
+    def body(self, request: Request, resource: Resource, call: Call) -> Json:
+        """The object that a request carries."""
+        strict = call.options.validation != "Ignore"
+        document, repeats = bodies.read(request.body, resource.kind, request.content_type, strict)
+        obj, warnings = self.writes.forms.decode(resource, document, repeats, call.options)
+        call.warnings += warnings
+        return obj
+
+    def answer(
+        self, request: Request, resource: Resource, obj: Json, now: float, code: int, warnings: list[str]
+    ) -> Response:
+        form = views.form_of(request.accept)
+        entry = Entry(obj, int(obj["metadata"].get("resourceVersion") or 0))
+        return Response(code, views.one(form, resource, entry, now), form.content_type, _warnings(warnings))
+
+
+def _serves(resource: Resource, verb: str) -> None:
+    if verb not in resource.about.verbs:
+        raise errors.no_method()
+
+
+def _same_name(call: Call, obj: Json) -> None:
+    name = obj["metadata"].get("name")
+    if not name:
+        text = f"the name of the object ({call.name} based on URL) was undeterminable: name must be provided"
+        raise errors.bad_request(text)
+    if name != call.name:
+        raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
+
+
+def _warnings(warnings: list[str]) -> tuple[tuple[str, str], ...]:
+    return tuple(("Warning", "299 - " + encode(text).decode()) for text in warnings)
+
+
+def _refusal(error: ApiError) -> Response:
+    if error.code == 404 and not error.reason:
+        return Response(404, error.message.encode(), "text/plain; charset=utf-8")
+    return Response(error.code, encode(error.status()), headers=_retry(error))
+
+
+def _retry(error: ApiError) -> tuple[tuple[str, str], ...]:
+    seconds = (error.details or {}).get("retryAfterSeconds")
+    return (("Retry-After", str(seconds)),) if seconds else ()
+

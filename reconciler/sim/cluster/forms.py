@@ -1,0 +1,162 @@
+"""Objects as the type of their kind sees them: read strictly, completed, and with their owners of fields.
+
+Law of the module: the one place that hands objects to the type functions (`merge`, `patch`, `defaults`), with what those need to
+know of the write. Nothing here stores, and what is given is not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import decode, defaults, errors, merge, metadata, resets, strategy
+from .options import WriteOptions
+from .resources import Catalogue, Resource
+from .schema import Type
+from .store import Json, encode
+
+
+class Forms:
+    """What is known of the types of one cluster's kinds."""
+
+    def __init__(self, catalogue: Catalogue):
+        self._catalogue = catalogue
+
+    def decode(
+        self, resource: Resource, document: Json, repeats: list[str], options: WriteOptions, *, patch: bool = False
+    ) -> tuple[Json, list[str]]:
+        """Read a document as an object of the kind, completed; returns it and warnings. Raises `ApiError`.
+
+        What strict reading finds in the outcome of a patch is worded as a fault of the patch.
+        """
+        document = _typed(resource, document)
+        head = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+        of = resource.about.type
+        found: list[str] = []
+        if options.validation != "Ignore":
+            found = repeats + [f'unknown field "{path}"' for path in decode.unknown_fields(of, document)]
+        try:
+            obj = self._stored(resource, document)
+        except decode.DecodeError as error:
+            raise errors.bad_request(head + _unmarshal_words(of, resource.kind, error)) from None
+        if found and options.validation == "Strict":
+            if patch:
+                raise _strict_patch(document, found)
+            raise errors.bad_request(f"{head}strict decoding error: {', '.join(found)}")
+        return self.complete(resource, obj), found
+
+    def _stored(self, resource: Resource, document: Json) -> Json:
+        of = resource.about.type
+        if not resource.custom:
+            made: Json = decode.stored(of, document)
+            return made
+        kept: Json = decode.pruned(of, document)
+        kept["metadata"] = decode.stored((of.fields or {})["metadata"], document.get("metadata") or {}, "metadata")
+        return kept
+
+    def complete(self, resource: Resource, obj: Json) -> Json:
+        """The object with its defaults."""
+        of = resource.about.type
+        made: Json = defaults.custom_defaulted(of, obj) if resource.custom else defaults.defaulted(of, obj)
+        return made
+
+    def empty(self, resource: Resource) -> Json:
+        """The object of the kind of which nothing has been said: what apply begins with."""
+        if resource.custom:
+            return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}}
+        return decode.empty(resource.about.type, resource.api_version, resource.kind)
+
+    def types(self, resource: Resource) -> Callable[[str], Type | None]:
+        """The type of the kind in any of its versions."""
+
+        def of(api_version: str) -> Type | None:
+            group, _, version = api_version.rpartition("/")
+            found = self._catalogue.find(group, version, resource.plural)
+            return found.about.type if found else None
+
+        return of
+
+    def _writer(self, resource: Resource, options: WriteOptions, now: float, part: str) -> merge.Writer:
+        ignored = resets.ignored(
+            resource.group, resource.kind, part, custom=resource.custom, has_status=strategy.has_status(resource)
+        )
+        at = metadata.timestamp(now)
+        return merge.Writer(options.manager, resource.api_version, resource.kind, at, part, ignored)
+
+    def track(self, resource: Resource, live: Json | None, obj: Json, options: WriteOptions, now: float, part: str) -> Json:
+        """`obj` with the field ownership that writing it over `live` leaves."""
+        made = merge.update(self.types(resource), live, obj, self._writer(resource, options, now, part))
+        return _timeless_scale(made) if part == "scale" else made
+
+    def apply(
+        self, resource: Resource, live: Json | None, applied: Json, options: WriteOptions, now: float, part: str
+    ) -> Json:
+        """Server-side apply of `applied` over `live`. Raises `ApiError`."""
+        by = self._writer(resource, options, now, part)
+        base = live or self.empty(resource)
+        return merge.apply(self.types(resource), base, applied, by, force=options.force)
+
+
+def _strict_patch(document: Json, found: list[str]) -> errors.ApiError:
+    shown = encode({key: document[key] for key in sorted(document)}).decode()
+    cause = errors.invalid_value("patch", shown, f"strict decoding error: {', '.join(found)}")
+    return errors.invalid("", "", "", [cause])
+
+
+def _typed(resource: Resource, document: Json) -> Json:
+    """The document under the version and kind of its path; raises `ApiError` 400 where it says another."""
+    version, kind = document.get("apiVersion"), document.get("kind")
+    if kind and kind != resource.kind:
+        group = (resource.group or "core").split(".")[0]
+        text = f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
+        if resource.custom:
+            text = f"no kind {kind}"
+        said = str(version or resource.version).rpartition("/")[2]
+        raise errors.bad_request(f'{kind} in version "{said}" cannot be handled as a {resource.kind}: {text}')
+    if version and version != resource.api_version:
+        text = f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
+        raise errors.bad_request(text)
+    return {**document, "apiVersion": resource.api_version, "kind": resource.kind}
+
+
+_GO_TYPES = {"string": "string", "boolean": "bool", "integer": "int32", "number": "float64", "bytes": "[]uint8"}
+
+
+def _unmarshal_words(of: Type, kind: str, error: decode.DecodeError) -> str:
+    """What Go's decoder says of a value of another form than its field; other reasons are sentences already."""
+    said, where, _ = str(error).partition(" where ")
+    if not where:
+        return str(error)
+    struct, field = kind, of
+    names: list[str] = []
+    for name in error.path.replace("[", ".[").split("."):
+        if name.startswith("["):
+            field = field.items or field
+            continue
+        if not field.fields:
+            break  # Go names the map, not the key
+        struct = field.name.rpartition(".")[2] or struct
+        field = field.fields.get(name) or field
+        names.append(name)
+    path, field = ".".join(names), (field.values or field) if field.values and not field.fields else field
+    return f"json: cannot unmarshal {said} into Go struct field {struct}.{path} of type {_go_type(field)}"
+
+
+def _go_type(of: Type) -> str:
+    if of.items is not None:
+        return "[]" + _go_type(of.items)
+    if of.name:
+        return "v1." + of.name.rpartition(".")[2]
+    if of.is_map:
+        return f"map[string]{_go_type(of.values)}" if of.values else "map[string]interface {}"
+    return _GO_TYPES.get(of.scalar, "string")
+
+
+def _timeless_scale(obj: Json) -> Json:
+    # The real server leaves the time out of entries that it makes for the scale subresource.
+    entries: list[Any] = [
+        {k: v for k, v in entry.items() if k != "time"} if entry.get("subresource") == "scale" else entry
+        for entry in obj["metadata"].get("managedFields", [])
+    ]
+    entries.sort(key=lambda entry: (entry["operation"], entry.get("time", "")))
+    return {**obj, "metadata": {**obj["metadata"], "managedFields": entries}}

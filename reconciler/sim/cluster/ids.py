@@ -1,0 +1,49 @@
+"""What a real server draws at random, drawn from a seed: uids, name suffixes, addresses, ports.
+
+Law of the module: the n-th draw of a cluster is the same in every run with the same seed and cluster name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_SERVICES = "10.0."
+_FIRST_NODE_PORT = 30_000
+_NODE_PORTS = 2_768
+
+
+class Ids:
+    """A stream of names that nobody else has."""
+
+    def __init__(self, seed: int, cluster: str):
+        self._key = f"{seed}/{cluster}".encode()
+        self._count = 0
+
+    def _draw(self) -> bytes:
+        self._count += 1
+        return hashlib.blake2b(self._count.to_bytes(8, "big"), key=self._key[:64], digest_size=16).digest()
+
+    def uid(self) -> str:
+        """A version 4 UUID."""
+        return str(uuid.UUID(bytes=self._draw(), version=4))
+
+    def suffix(self, length: int = 5) -> str:
+        """The end of a generated name."""
+        return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self._draw()[:length])
+
+    def service_address(self) -> str:
+        """An address of the Service range 10.0.0.0/16, above the static block."""
+        draw = self._draw()
+        return f"{_SERVICES}{2 + draw[0] % 250}.{1 + draw[1] % 254}"
+
+    def node_port(self) -> int:
+        """A port of the node port range."""
+        return _FIRST_NODE_PORT + int.from_bytes(self._draw()[:4], "big") % _NODE_PORTS
+
+
+def pod_hash(content: bytes, length: int = 10) -> str:
+    """A short stable name of content, as `pod-template-hash` has it (another function than the real one's, same alphabet)."""
+    digest = hashlib.blake2b(content, digest_size=16).digest()
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:length])

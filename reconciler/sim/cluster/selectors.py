@@ -1,0 +1,267 @@
+"""Label and field selectors of lists and watches: parsed once, then asked of objects.
+
+Law of the module: the grammar and the refusals of k8s.io/apimachinery (labels, fields). An empty selector takes everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from .errors import ApiError, bad_request
+
+Json = dict[str, Any]
+_TOKEN = re.compile(r"\s*(==|!=|=|!|,|\(|\)|>|<|[^\s=!,()<>]+)")
+_OPERATORS = {"=", "==", "!=", "in", "notin", ">", "<"}
+
+
+class Requirement(NamedTuple):
+    """One demand on one key. `operator` is one of exists, !exists, in, notin, >, <."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels meet it."""
+        value = labels.get(self.key)
+        match self.operator:
+            case "exists":
+                return value is not None
+            case "!exists":
+                return value is None
+            case "in":
+                return value in self.values
+            case "notin":
+                return value not in self.values
+        try:
+            number, limit = int(value or ""), int(self.values[0])
+        except ValueError:
+            return False
+        return number > limit if self.operator == ">" else number < limit
+
+
+Labels = tuple[Requirement, ...]
+
+
+def matches(selector: Labels, labels: Mapping[str, str]) -> bool:
+    """Whether labels meet all requirements."""
+    return all(requirement.holds(labels) for requirement in selector)
+
+
+def parse_labels(text: str) -> Labels:
+    """Read a label selector; raises `ApiError` 400 in the server's words."""
+    tokens = _TOKEN.findall(text)
+    if _TOKEN.sub("", text).strip():
+        raise _refused("", "identifier")
+    found: list[Requirement] = []
+    at = 0
+    while at < len(tokens):
+        requirement, at = _requirement(tokens, at)
+        found.append(requirement)
+        if at < len(tokens):
+            if tokens[at] != ",":
+                raise _refused(tokens[at], "',' or 'end of string'", kind="found")
+            at += 1
+            if at == len(tokens):
+                raise bad_request("unable to parse requirement: found '', expected: identifier after ','")
+    return tuple(found)
+
+
+def _requirement(tokens: list[str], at: int) -> tuple[Requirement, int]:
+    def token(i: int) -> str:
+        return tokens[i] if i < len(tokens) else ""
+
+    if token(at) == "!":
+        return Requirement(_key(token(at + 1)), "!exists"), at + 2
+    key, operator = _key(token(at)), token(at + 1)
+    if operator in ("", ","):
+        return Requirement(key, "exists"), at + 1
+    if operator not in _OPERATORS:
+        raise _refused(operator, "in, notin, =, ==, !=, gt, lt")
+    if operator in ("in", "notin"):
+        values, at = _set(tokens, at + 2)
+        return Requirement(key, operator, values), at
+    value = token(at + 2)
+    if value in ("", ","):
+        value, end = "", at + 2
+    elif value in _OPERATORS or value in "!()":
+        raise _refused(value, "identifier")
+    else:
+        end = at + 3
+    if operator in (">", "<"):
+        return Requirement(key, operator, (value,)), end
+    return Requirement(key, "notin" if operator == "!=" else "in", (value,)), end
+
+
+def _set(tokens: list[str], at: int) -> tuple[tuple[str, ...], int]:
+    def token(i: int) -> str:
+        return tokens[i] if i < len(tokens) else ""
+
+    if token(at) != "(":
+        raise _refused(token(at), "'('")
+    values: list[str] = []
+    at += 1
+    while True:
+        word = token(at)
+        if word in (",", ")"):
+            values.append("")
+        elif word in ("", "(", "="):
+            raise _refused(word, "',', ')' or identifier")
+        else:
+            values.append(word)
+            at += 1
+        if token(at) == ")":
+            return tuple(dict.fromkeys(values)), at + 1
+        if token(at) != ",":
+            raise _refused(token(at), "',' or ')'", kind="found")
+        at += 1
+
+
+def _key(word: str) -> str:
+    if not word or word in _OPERATORS or word in "!,()":
+        raise _refused(word, "!, identifier, or 'end of string'")
+    return word
+
+
+def _refused(found: str, expected: str, kind: str = "found") -> ApiError:
+    return bad_request(f"unable to parse requirement: {kind} '{found}', expected: {expected}")
+
+
+class FieldTest(NamedTuple):
+    """One demand on one field: equal, or not."""
+
+    field: str
+    equal: bool
+    value: str
+
+
+Fields = tuple[FieldTest, ...]
+
+
+def _path(*names: str) -> Callable[[Json], str]:
+    def read(obj: Json) -> str:
+        value: Any = obj
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+    return read
+
+
+_NAMES = {"metadata.name": _path("metadata", "name"), "metadata.namespace": _path("metadata", "namespace")}
+
+
+def _paths(*fields: str) -> dict[str, Callable[[Json], str]]:
+    return {name: _path(*name.split(".")) for name in fields}
+
+
+_INVOLVED = [f"involvedObject.{f}" for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")]
+FIELDS: dict[tuple[str, str], dict[str, Callable[[Json], str]]] = {
+    ("", "Pod"): _paths(
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
+    ),
+    ("", "Secret"): _paths("type"),
+    ("", "Namespace"): _paths("status.phase"),
+    ("", "Node"): _paths("spec.unschedulable"),
+    ("", "Service"): _paths("spec.clusterIP", "spec.type"),
+    ("", "ReplicationController"): _paths("status.replicas"),
+    ("", "Event"): {**_paths(*_INVOLVED, "reason", "reportingComponent", "type"), "source": _path("source", "component")},
+    ("apps", "ReplicaSet"): _paths("status.replicas"),
+    ("batch", "Job"): _paths("status.successful"),
+    ("certificates.k8s.io", "CertificateSigningRequest"): _paths("spec.signerName"),
+}
+_PLAIN_WORDS = {("batch", "Job"): 'field label "{}" not supported for Job'}
+
+
+def parse_fields(text: str, group: str, kind: str, selectable: Mapping[str, str] | None = None) -> Fields:
+    """Read a field selector for a kind; raises `ApiError` 400. `selectable` adds fields that a definition names."""
+    known = fields_of(group, kind, selectable)
+    tests = []
+    for part in text.split(","):
+        if not part:
+            continue
+        name, operator, value = _split(part)
+        if name not in known:
+            raise bad_request(_unknown(name, group, kind, known))
+        tests.append(FieldTest(name, operator != "!=", value))
+    return tuple(tests)
+
+
+def _split(part: str) -> tuple[str, str, str]:
+    found = re.search(r"!=|==|=", part)
+    if not found:
+        raise bad_request(f"invalid selector: '{part}'; can't understand '{part}'")
+    return part[: found.start()], found.group(), part[found.end() :]
+
+
+def _unknown(name: str, group: str, kind: str, known: Mapping[str, Callable[[Json], str]]) -> str:
+    if (group, kind) in _PLAIN_WORDS:
+        return _PLAIN_WORDS[group, kind].format(name)
+    if group == "" and (group, kind) in FIELDS:
+        return f"field label not supported: {name}"
+    words = ", ".join(f'"{field}"' for field in known)
+    return f'"{name}" is not a known field selector: only {words}'
+
+
+def fields_of(group: str, kind: str, selectable: Mapping[str, str] | None = None) -> dict[str, Callable[[Json], str]]:
+    """The fields that a selector may name, and how each is read."""
+    extra = {path.removeprefix("."): _path(*path.removeprefix(".").split(".")) for path in selectable or {}}
+    return {**_NAMES, **FIELDS.get((group, kind), {}), **extra}
+
+
+class Selector(NamedTuple):
+    """What a list or watch takes."""
+
+    labels: Labels
+    fields: tuple[tuple[Callable[[Json], str], bool, str], ...]
+
+    def takes(self, obj: Json) -> bool:
+        """Whether an object is in."""
+        if self.labels and not matches(self.labels, obj["metadata"].get("labels") or {}):
+            return False
+        return all((read(obj) == value) == equal for read, equal, value in self.fields)
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is asked."""
+        return not self.labels and not self.fields
+
+
+def selector(labels: str, fields: str, group: str, kind: str, selectable: Mapping[str, str] | None = None) -> Selector:
+    """Read both selectors of a request."""
+    known = fields_of(group, kind, selectable)
+    tests = parse_fields(fields, group, kind, selectable)
+    return Selector(parse_labels(labels), tuple((known[t.field], t.equal, t.value) for t in tests))
+
+
+def object_selector(spec: Json | None) -> Labels:
+    """A LabelSelector of a spec (`matchLabels`, `matchExpressions`) as requirements."""
+    found = [Requirement(k, "in", (v,)) for k, v in ((spec or {}).get("matchLabels") or {}).items()]
+    words = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!exists"}
+    for expression in (spec or {}).get("matchExpressions") or []:
+        operator = words.get(expression.get("operator", ""), "in")
+        found.append(Requirement(expression.get("key", ""), operator, tuple(expression.get("values") or ())))
+    return tuple(found)
+
+
+def selector_text(spec: Json | None) -> str:
+    """A LabelSelector as the text that a Scale shows: sorted by key."""
+    parts = []
+    for requirement in sorted(object_selector(spec)):
+        key, operator, values = requirement
+        if operator in ("exists", "!exists"):
+            parts.append(("!" if operator == "!exists" else "") + key)
+        elif operator == "in" and key in ((spec or {}).get("matchLabels") or {}):
+            parts.append(f"{key}={values[0]}")
+        else:
+            parts.append(f"{key} {operator} ({','.join(sorted(values))})")
+    return ",".join(parts)

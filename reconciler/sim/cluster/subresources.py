@@ -1,0 +1,191 @@
+"""Paths below an object: status, scale, eviction, binding, finalize.
+
+Law of the module: a subresource is another door to the same object; each door changes one part. Field managers that write through
+one are recorded with its name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import bodies, errors, options, patches, reads, selectors, views
+from .errors import Cause
+from .http import Request, Response, Target
+from .options import DeleteOptions, WriteOptions
+from .resources import Resource
+from .store import Json, copy, encode
+from .writes import Call
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+_POLICY = "policy"
+
+
+def answer(cluster: Cluster, request: Request, target: Target, resource: Resource, now: float) -> Response:
+    """Answer a request for a subresource that the kind has; raises `ApiError`."""
+    verbs = resource.about.subresources[target.subresource]["verbs"]
+    verb = {"GET": "get", "PUT": "update", "PATCH": "patch", "POST": "create", "DELETE": "delete"}.get(request.method, "")
+    if verb not in verbs:
+        raise errors.no_method()
+    match target.subresource:
+        case "scale":
+            return _scale(cluster, request, target, resource, now, verb)
+        case "eviction":
+            return _evict(cluster, request, target, resource, now)
+        case "binding":
+            return _bind(cluster, request, target, resource, now)
+        case "status" | "finalize" | "resize" | "ephemeralcontainers" | "approval":
+            return _part(cluster, request, target, resource, now, verb)
+    raise errors.ApiError(503, "ServiceUnavailable", "no kubelet runs here")
+
+
+def _part(cluster: Cluster, request: Request, target: Target, resource: Resource, now: float, verb: str) -> Response:
+    if verb == "get":
+        form = views.form_of(request.accept)
+        entry = reads.get(cluster.store, resource, target.namespace, target.name)
+        return Response(200, views.one(form, resource, entry, now), form.content_type)
+    if verb == "patch":
+        call = cluster.call(request, target, resource, now, "PatchOptions")
+        made, _ = patches.patched(cluster.writes, call, request)
+        return cluster.answer(request, resource, made, now, 200, call.warnings)
+    call = cluster.call(request, target, resource, now, "UpdateOptions")
+    made = cluster.writes.update(call, cluster.body(request, resource, call))
+    return cluster.answer(request, resource, made, now, 200, call.warnings)
+
+
+# -- scale --------------------------------------------------------------------------------------------------------------------
+
+
+def _scale_paths(resource: Resource) -> tuple[list[str], list[str], list[str]]:
+    if resource.definition is not None:
+        version = next(v for v in resource.definition["versions"] if v["name"] == resource.version)
+        scale = version["subresources"]["scale"]
+        texts = (scale["specReplicasPath"], scale["statusReplicasPath"], scale.get("labelSelectorPath", ""))
+        spec, status, selector = (text.strip(".").split(".") if text else [] for text in texts)
+        return spec, status, selector
+    return ["spec", "replicas"], ["status", "replicas"], []
+
+
+def _at(obj: Json, path: list[str]) -> object:
+    value: object = obj
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def scale_of(resource: Resource, obj: Json) -> Json:
+    """The Scale that an object is seen as."""
+    spec_path, status_path, selector_path = _scale_paths(resource)
+    meta = obj["metadata"]
+    shown = {k: meta[k] for k in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if k in meta}
+    replicas = _at(obj, spec_path)
+    made: Json = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": shown}
+    made["spec"] = {"replicas": replicas} if replicas else {}
+    made["status"] = {"replicas": _at(obj, status_path) or 0}
+    if resource.custom:
+        selector = _at(obj, selector_path) if selector_path else ""
+    elif isinstance(obj["spec"].get("selector"), dict) and resource.group == "":
+        selector = ",".join(f"{k}={v}" for k, v in sorted(obj["spec"]["selector"].items()))
+    else:
+        selector = selectors.selector_text(obj["spec"].get("selector"))
+    if selector:
+        made["status"]["selector"] = selector
+    return made
+
+
+def _scale(cluster: Cluster, request: Request, target: Target, resource: Resource, now: float, verb: str) -> Response:
+    if verb == "get":
+        entry = reads.get(cluster.store, resource, target.namespace, target.name)
+        return Response(200, encode(scale_of(resource, entry.obj)))
+    kind: options.OptionsKind = "PatchOptions" if verb == "patch" else "UpdateOptions"
+    call = cluster.call(request, target, resource, now, kind)
+    live = cluster.writes.existing(call)
+    content = request.content_type.split(";")[0].strip()
+    if verb == "patch":
+        document = patches.changed(scale_of(resource, live.obj), bodies.read_patch(request.body), content, None)
+    else:
+        document, _ = bodies.read(request.body, "Scale", request.content_type)
+    replicas = (document.get("spec") or {}).get("replicas", 0)
+    if not isinstance(replicas, int) or isinstance(replicas, bool):
+        shape = "string" if isinstance(replicas, str) else "object"
+        text = f"json: cannot unmarshal {shape} into Go struct field ScaleSpec.spec.replicas of type int32"
+        raise errors.bad_request(f'Scale in version "v1" cannot be handled as a Scale: {text}')
+    if replicas < 0:
+        cause = errors.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise errors.invalid("autoscaling", "Scale", target.name, [cause])
+    obj = copy(live.obj)
+    meta = document.get("metadata") or {}
+    for name in ("resourceVersion", "uid"):
+        obj["metadata"].pop(name, None)
+        if meta.get(name):
+            obj["metadata"][name] = meta[name]
+    place = obj
+    *parents, last = _scale_paths(resource)[0]
+    for name in parents:
+        place = place.setdefault(name, {})
+    place[last] = replicas
+    made = cluster.writes.update(call, obj, replace=False)
+    return Response(200, encode(scale_of(resource, made)))
+
+
+# -- pods ---------------------------------------------------------------------------------------------------------------------
+
+
+def _evict(cluster: Cluster, request: Request, target: Target, resource: Resource, now: float) -> Response:
+    document, _ = bodies.read(request.body, "Eviction", request.content_type)
+    call = cluster.call(request, target, resource, now, "CreateOptions")
+    pod = cluster.writes.existing(call).obj
+    chosen = document.get("deleteOptions") or {}
+    conditions = chosen.get("preconditions") or {}
+    dry_run = call.options.dry_run or bool(chosen.get("dryRun"))
+    if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp"):
+        _check_budgets(cluster, pod, now, dry_run)
+    deletion = DeleteOptions(
+        dry_run, chosen.get("gracePeriodSeconds"), conditions.get("uid"), conditions.get("resourceVersion")
+    )
+    cluster.writes.delete(Call(resource, target.namespace, target.name, now, WriteOptions("", dry_run)), deletion)
+    return Response(201, encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
+
+
+def _check_budgets(cluster: Cluster, pod: Json, now: float, dry_run: bool) -> None:
+    budgets = cluster.catalogue.find(_POLICY, "v1", "poddisruptionbudgets")
+    assert budgets is not None
+    meta = pod["metadata"]
+    found = []
+    for entry in cluster.store.list(budgets.storage, meta["namespace"]):
+        selector = selectors.object_selector(entry.obj["spec"].get("selector"))
+        if entry.obj["spec"].get("selector") is not None and selectors.matches(selector, meta.get("labels") or {}):
+            found.append(entry)
+    if len(found) > 1:
+        text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        raise errors.internal(text)
+    for entry in found:
+        status = entry.obj.get("status") or {}
+        allowed = status.get("disruptionsAllowed", 0)
+        if status.get("observedGeneration", 0) < entry.obj["metadata"].get("generation", 0) or allowed <= 0:
+            name = entry.obj["metadata"]["name"]
+            needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+            cause = Cause(
+                "DisruptionBudget",
+                f"The disruption budget {name} needs {needed} healthy pods and has {healthy} currently",
+                "",
+            )
+            details = {"causes": [{"reason": cause.reason, "message": cause.text}]}
+            text = "Cannot evict pod as it would violate the pod's disruption budget."
+            raise errors.ApiError(429, "TooManyRequests", text, details)
+        if not dry_run:
+            spent = Call(budgets, *entry.key, now, WriteOptions("kube-apiserver"), "status")
+            cluster.writes.change(spent, lambda obj: obj["status"].update(disruptionsAllowed=obj["status"]["disruptionsAllowed"] - 1))
+
+
+def _bind(cluster: Cluster, request: Request, target: Target, resource: Resource, now: float) -> Response:
+    document, _ = bodies.read(request.body, "Binding", request.content_type)
+    call = cluster.call(request, target, resource, now, "CreateOptions")
+    node = (document.get("target") or {}).get("name", "")
+    pod = cluster.writes.existing(call).obj
+    if pod["spec"].get("nodeName"):
+        text = f"pod {target.name} is already assigned to node \"{pod['spec']['nodeName']}\""
+        raise errors.conflict("", "pods/binding", target.name, text)
+    cluster.writes.bind(call, node)
+    return Response(201, encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
