@@ -7,12 +7,13 @@ one adapter, whatever comes of it goes back in. A fault of the engine itself end
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from . import log
 from .adapters.clock import Clock
-from .adapters.git import Repository
+from .adapters.git import Repository, changes
 from .adapters.kube.client import KubeClient
 from .core.engine import Engine
 from .core.identity import BlobId, ClusterName, SourceName
@@ -49,30 +50,30 @@ class Shell:
         repositories: Mapping[SourceName, Repository],
         parse: Parse,
         clock: Clock,
+        watched: Mapping[SourceName, Path] | None = None,
     ) -> None:
         self.engine = engine
         self.clock = clock
         self._clusters = clusters
         self._repositories = repositories
         self._parse = parse
+        self._watched = watched or {}
         self._inbox: asyncio.Queue[Input] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._watches: dict[int, asyncio.Task[None]] = {}
         # A repository is not made for many threads: each has one of its own (libgit2).
         self._threads = {name: ThreadPoolExecutor(1, f"git-{name}") for name in repositories}
-        self._log_level = "info"
-        self.on_step: Callable[[], None] = lambda: None
+        self._fault: BaseException | None = None
 
     async def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Drive the engine until `until` says so after a step, or until the engine has stopped and all is answered."""
         try:
-            hints = [asyncio.create_task(self._hints(name)) for name in self._repositories]
-            self._tasks.update(dict.fromkeys(hints))
+            for name, path in self._watched.items():
+                self._start(self._hints(name, path))
             inputs: list[Input] = []
             while True:
                 for effect in self.engine.step(inputs, self.clock.now()):
                     self._perform(effect)
-                self.on_step()
                 if until() or (self.engine.stopping and not self.engine.wire.in_flight):
                     return
                 inputs = await self._drain()
@@ -105,7 +106,7 @@ class Shell:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Log():
-                log.write(self.clock.now().wall, effect.level, effect.message, effect.facts)
+                log.write(effect, self.clock.now())
             case OpenWatch():
                 self._watches[effect.id] = self._start(self._watch(effect))
             case CloseWatch():
@@ -117,8 +118,8 @@ class Shell:
             case _:
                 self._start(self._git(effect))
 
-    def _start(self, work: object) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks[task] = None
         task.add_done_callback(self._done)
         return task
@@ -128,8 +129,6 @@ class Shell:
         if not task.cancelled() and task.exception() is not None:
             self._fault = task.exception()
             self._inbox.put_nowait(Stop())
-
-    _fault: BaseException | None = None
 
     def _raise_faults(self) -> None:
         if self._fault is not None:
@@ -161,8 +160,8 @@ class Shell:
             case Push():
                 return repository.push(effect)
 
-    async def _hints(self, name: SourceName) -> None:
-        async for _ in self._repositories[name].changes():
+    async def _hints(self, name: SourceName, path: Path) -> None:
+        async for _ in changes(path):
             self.put(SourceHint(name))
 
     async def _close(self) -> None:

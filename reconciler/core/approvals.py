@@ -20,36 +20,6 @@ APPROVAL = GroupKind("reconciler.dev", "Approval")
 FOLDER = "approvals"
 BRANCH = "refs/heads/reconciler/approve/"
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["apiVersion", "kind", "metadata", "spec"],
-    "properties": {
-        "spec": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["verb", "of", "gate", "revision"],
-            "properties": {
-                "verb": {"enum": ["approve", "promote", "promote-full", "abort", "retry", "pause", "resume"]},
-                "of": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "required": ["kind", "name"],
-                    "properties": {
-                        "group": {"type": "string"},
-                        "kind": {"type": "string"},
-                        "name": {"type": "string"},
-                        "namespace": {"type": "string"},
-                        "cluster": {"type": "string"},
-                    },
-                },
-                "gate": {"type": "string", "minLength": 1},
-                "revision": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
-            },
-        }
-    },
-}
-
-
 def find(source: Source, unit: UnitKey, gate: Gate, cluster: str = "") -> Approved | None:
     """The approval of exactly this gate among the source's manifests."""
     for manifest in source.desired.kinds.get(APPROVAL, {}).values():

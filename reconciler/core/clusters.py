@@ -27,7 +27,7 @@ LOOK_SINGLY = 3
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
-Looked = Callable[[Live | None | str], None]
+Looked = Callable[[Live | str | None], None]
 """Told what stands under a name: an object (metadata only), nothing, or why nobody knows."""
 
 

@@ -55,7 +55,7 @@ class Engine:
         self.sources = {s.name: Source(s, self.wire, self._commit, self._refs) for s in settings.sources}
         self.store = Store(self.wire, settings, {str(name): c for name, c in self.clusters.items()}, self._store_changed)
         self.work = Work(
-            self.wire, settings, self.store, self.clusters, types, self._commit_of, self._moved, lambda *a: self.pruner.deleted(*a)
+            self.wire, settings, self.store, self.clusters, types, self._commit_of, self._moved, self._deleted
         )
         self.units = Units(self.wire, self, self.store, self.work, self._spec_of, self._planned)
         self.pruner = Pruner(
@@ -225,6 +225,9 @@ class Engine:
             self.offers.drop(unit, cluster)
         self.reports.touch(unit)
         self._touch_reports()
+
+    def _deleted(self, ref: ObjectRef, uid: str, ok: bool) -> None:
+        self.pruner.deleted(ref, uid, ok)
 
     def _everything_moved(self) -> None:
         self.reports.touch_all()

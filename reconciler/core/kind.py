@@ -122,11 +122,10 @@ PlanFunction = Callable[["Spec", "View", Instant], Plan]
 class Kind:
     """One API family: which manifests are roots, which are reference, and how a root is planned.
 
-    Manifests of roots and references are never applied as plain objects.
+    Manifests of roots and references are never applied as plain objects. Their JSON Schemas are files under `schemas/`.
     """
 
     name: str
     plan: PlanFunction
     roots: tuple[GroupKind, ...] = ()
     references: tuple[GroupKind, ...] = ()
-    schemas: Mapping[tuple[str, str, str], Json] = field(default_factory=dict)  # (group, version, kind) -> JSON Schema

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .apply import Send, rank
+from .diff import Change
 from .discovery import Resource
 from .identity import GroupKind, Lane, ObjectId, ObjectRef, Place, UnitKey
 from .kind import Held, Wanted
@@ -43,7 +44,8 @@ class Item:
     accepted: dict[str, object] = field(default_factory=dict)  # what admission makes of our values, by path
     asked: tuple[str, str] = ("", "")  # (digest, resourceVersion) that a dry run found to be in sync
     left_alone: tuple[str, ...] = ()
-    planned: str = ""  # read-only mode: what an apply would do
+    planned: str = ""  # read-only: what an apply would do (create, change, unchanged)
+    changes: tuple[Change, ...] = ()  # read-only: which fields it would change
     gone: bool = False  # no longer wanted: an answer still under way is nobody's
 
     @property

@@ -120,6 +120,11 @@ class Pruner:
         for pair, leftover in leftovers.items():
             self._decide(pair, leftover)
 
+    def leftovers(self) -> dict[Pair, list[Live]]:
+        """What nobody wants any more, whether or not it may go: what a plan shows as deletions."""
+        found = {pair: self._count(pair) for pair in self.owned}
+        return {pair: leftover for pair, leftover in found.items() if leftover}
+
     def _count(self, pair: Pair) -> list[Live]:
         leftover = [live for live in self.owned.get(pair, {}).values() if not self.work.wanted_anywhere(pair[1], live.id)]
         standing = sum(not live.deleting for live in leftover)

@@ -6,23 +6,26 @@ that its decision rests on. What a server rejects is told at the line of the fil
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from . import diff
 from .apply import Send, with_uid
+from .change import describe
 from .clusters import Cluster
 from .identity import ObjectRef
 from .lanes import Item
 from .messages import Answer
 from .observed import Live
 from .ownership import FIELD_MANAGER, owner_of
+from .rejection import rejection_path
 
 if TYPE_CHECKING:
     from .work import Work
 
 APPLY_PATCH = "application/apply-patch+yaml"
+_MOVES = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid")
 UNRECREATABLE = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet")
 """Kinds that hold data: never deleted to be created anew, whatever an annotation says."""
 
@@ -97,7 +100,7 @@ class Requests:
                 assert item.resource is not None
                 live = Live(item.resource, answer.body)
             except msgspec.DecodeError as error:
-                self._rejected(item, f"the answer cannot be read: {error}")
+                self._rejected(item, Refusal(f"the answer cannot be read: {error}"))
                 return
             if dry:
                 self._dry(cluster, item, send, live)
@@ -118,7 +121,7 @@ class Requests:
             now = self.work.wire.now.steady
             item.heals = item.heals + 1 if now - item.healed_at < 600.0 else 1
             item.healed_at = now
-            self._tell("drift healed", item, changes="; ".join(diff.describe(c) for c in send.drift[:5]))
+            self._tell("drift healed", item, changes="; ".join(describe(c) for c in send.drift[:5]))
         else:
             self._tell("applied", item)
         found = diff.compare(send.body, live.body(), FIELD_MANAGER, self.work.types, item.wanted.policy.ignore)
@@ -134,9 +137,12 @@ class Requests:
         if item.gone:
             return
         held = cluster.owned(live.id)
-        same = held is not None and diff.same(held.body(), live.body())
+        same = held is not None and _same_object(held, live)
         if not self.work.settings.act:
             item.planned = "unchanged" if same else "change" if send.uid else "create"
+            if held is not None and not same:
+                found = diff.compare(send.body, held.body(), FIELD_MANAGER, self.work.types, item.wanted.policy.ignore)
+                item.changes = found.changes if isinstance(found, diff.Differs) else ()
             item.work.move(item, "done")
             self.work.stand(item, "healthy" if same else "pending")
         elif same:
@@ -162,7 +168,7 @@ class Requests:
         elif answer.status == 404:
             if item.resource is not None and f'namespaces "{item.id.namespace if item.id else ""}"' not in status.message:
                 cluster.refresh_discovery()
-            self._rejected(item, status.message)
+            self._rejected(item, status)
         elif answer.status == 409 and (send.uid or not status.conflicts):
             item.work.move(item, "blocked")  # it is not what we looked at any more
             self.work.stand(item, "pending", status.message)
@@ -170,12 +176,11 @@ class Requests:
         elif answer.status == 422 and send.uid and item.wanted.policy.recreate and _immutable(status.message):
             self._recreate(cluster, item, send)
         else:
-            self._rejected(item, status.message)
+            self._rejected(item, status)
 
-    def _rejected(self, item: Item, message: str) -> None:
-        manifest = item.wanted.manifest
-        path = diff.rejection_path(message)
-        item.place = manifest.place_of_path(path) if manifest and path else item.wanted.place
+    def _rejected(self, item: Item, refusal: Refusal) -> None:
+        manifest, message = item.wanted.manifest, refusal.message
+        item.place = manifest.place_of_path(refusal.path) if manifest and refusal.path else item.wanted.place
         if _immutable(message) and not item.wanted.policy.recreate:
             message += "; to delete it and create it anew, annotate it with reconciler.dev/recreate: allowed"
         item.work.move(item, "blocked")
@@ -187,7 +192,8 @@ class Requests:
     def _recreate(self, cluster: Cluster, item: Item, send: Send) -> None:
         assert item.ref is not None
         if item.ref.id.kind in UNRECREATABLE:
-            self._rejected(item, f"{item.ref.id.kind} holds data and is never deleted to be created anew; a field is immutable")
+            why = f"{item.ref.id.kind} holds data and is never deleted to be created anew; a field is immutable"
+            self._rejected(item, Refusal(why))
             return
         item.work.move(item, "wait")
         self.delete(cluster, item.ref, send.uid, "recreated: a field is immutable")
@@ -215,8 +221,9 @@ class Requests:
         )
 
     def _tell(self, message: str, item: Item, **facts: str) -> None:
-        work = item.work
-        self.work.wire.log("error" if message == "rejected" else "info", message, cluster=work.lane.cluster, unit=str(work.unit), object=str(item.id), **facts)
+        level: Literal["info", "error"] = "error" if message == "rejected" else "info"
+        cluster, unit = item.work.lane.cluster, str(item.work.unit)
+        self.work.wire.log(level, message, cluster=cluster, unit=unit, object=str(item.id), **facts)
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -224,6 +231,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
     message: str
     conflicts: bool = False  # with another field manager
+    path: str | None = None  # the field that is at fault
 
 
 def read_status(answer: Answer) -> Refusal:
@@ -234,7 +242,7 @@ def read_status(answer: Answer) -> Refusal:
         body = msgspec.json.decode(answer.body)
         causes = (body.get("details") or {}).get("causes") or ()
         conflicts = any(cause.get("reason") == "FieldManagerConflict" for cause in causes)
-        return Refusal(str(body["message"])[:2000], conflicts)
+        return Refusal(str(body["message"])[:2000], conflicts, rejection_path(answer.body.decode("utf-8", "replace")))
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return Refusal(f"the API server answers {answer.status}")
 
@@ -247,6 +255,19 @@ def _immutable(message: str) -> bool:
 def _declared(message: str) -> bool:
     """A 500 that is a rejection: server-side apply answers undeclared fields so."""
     return "field not declared in schema" in message or "failed to create typed patch object" in message
+
+
+def _same_object(live: Live, dry: Live) -> bool:
+    """Whether a dry run's answer is the live object: what every write moves by itself is left out."""
+    return _content(live) == _content(dry)
+
+
+def _content(live: Live) -> dict[str, Any]:
+    body = live.body()
+    metadata = {key: value for key, value in body["metadata"].items() if key not in _MOVES}
+    notes = metadata.get("annotations") or {}
+    metadata["annotations"] = {key: value for key, value in notes.items() if key not in diff.INFORMATIONAL}
+    return {**{key: value for key, value in body.items() if key != "status"}, "metadata": metadata}
 
 
 def _still(held: Live, applied: Live) -> bool:

@@ -85,17 +85,21 @@ class Store:
     def _make_namespace(self, cluster: Cluster, then: Callable[[], None]) -> None:
         name = self.settings.store_namespace
 
-        def answered(answer: Answer) -> None:
+        def made(answer: Answer) -> None:
             if answer.status in (200, 201, 409):
                 then()
             else:
                 self.problem = f"namespace {name} cannot be made on {cluster.name}: {answer.error or answer.status}"
                 self.wire.after(("namespace", cluster.name), 5.0, lambda: self._make_namespace(cluster, then))
 
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        cluster.ask(
-            "POST", "/api/v1/namespaces", answered, body=msgspec.json.encode(body), content_type="application/json"
-        )
+        def looked(answer: Answer) -> None:
+            if answer.status != 404:
+                made(answer)
+                return
+            body = msgspec.json.encode({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            cluster.ask("POST", "/api/v1/namespaces", made, body=body, content_type="application/json")
+
+        cluster.ask("GET", self._namespace, looked)
 
     def _lease_changed(self) -> None:
         if self.lease.leading:

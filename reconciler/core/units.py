@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from .identity import GroupKind, Instant, Lane, UnitKey
+from .identity import ClusterName, GroupKind, Instant, Lane, UnitKey
 from .kind import Held, Json, Kind, Plan, Spec, Status
 from .manifest import Manifest
 from .store import Store
@@ -210,8 +210,6 @@ class Units:
 
 def lane_of_path(path: str, clusters: dict[str, object], default: str | None) -> Lane | str | None:
     """The lane that a place in the tree implies: a lane, None under hub/, or why there is none (design §6)."""
-    from .identity import ClusterName
-
     parts = path.split("/")
     if parts[0] == "hub":
         return None

@@ -3,7 +3,8 @@
 Law of the package: pure, like the core. Adding a family adds a folder and one line here, and edits no existing logic.
 """
 
-from ..core.kind import Kind
+from reconciler.core.kind import Kind
+
 from .plain import PLAIN
 
 KINDS: tuple[Kind, ...] = (PLAIN,)

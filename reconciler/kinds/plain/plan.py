@@ -6,10 +6,10 @@ last be read, so its objects are kept and healed, and nothing new of it is appli
 
 from __future__ import annotations
 
-from ...core.identity import Instant
-from ...core.kind import Held, Plan, Spec, Status, Wanted
-from ...core.problem import Problem
-from ...core.view import View
+from reconciler.core.identity import Instant
+from reconciler.core.kind import Held, Plan, Spec, Status, Wanted
+from reconciler.core.problem import Problem
+from reconciler.core.view import View
 
 
 def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - plain objects do not depend on time

@@ -1,0 +1,164 @@
+"""A daemon in this process, over real sockets: the engine, the shell and the adapters as `reconciler run` puts them together.
+
+Law of the module: everything is real but the process, so that a test can count what the engine did. Tests that kill use the command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from reconciler import schemas
+from reconciler.adapters.clock import Clock
+from reconciler.adapters.git import Credentials, Repository
+from reconciler.adapters.kube.auth import KubeconfigData, connection
+from reconciler.adapters.kube.client import KubeClient
+from reconciler.core.engine import Engine
+from reconciler.core.identity import BlobId, ClusterName, SourceName
+from reconciler.core.kind import Kind
+from reconciler.core.manifest import Checks, ManifestFile, parse
+from reconciler.core.messages import Answer, Effect, Input, OpenWatch, Request
+from reconciler.core.report import Report, UnitReport
+from reconciler.core.settings import ClusterSettings, Settings, SourceSettings
+from reconciler.kinds import KINDS
+from reconciler.core.types import Types
+from reconciler.shell import Shell
+from tests.waiting import until
+
+SOURCE = SourceName("fleet")
+
+
+class CountingShell(Shell):
+    """Notes every effect, so that tests can count."""
+
+    effects: list[Effect]
+
+    def _perform(self, effect: Effect) -> None:
+        self.effects.append(effect)
+        super()._perform(effect)
+
+
+class Daemon:
+    """One daemon that follows one repository. A context manager: it runs inside, and ends in good order."""
+
+    def __init__(
+        self,
+        url: str,
+        clusters: Mapping[str, dict[str, Any]],  # name -> kubeconfig; the first is the default and the home
+        folder: Path,
+        *,
+        store: str,
+        identity: str = "one",
+        path: str = "",
+        poll_seconds: float = 0.2,
+        credentials: Credentials | None = None,
+        kinds: tuple[Kind, ...] = KINDS,
+        entropy: bytes = b"test",
+        status_branch: str = "reconciler-status",
+    ) -> None:
+        names = [ClusterName(name) for name in clusters]
+        self.settings = Settings(
+            sources=(SourceSettings(SOURCE, url, path=path, poll_seconds=poll_seconds, status_branch=status_branch),),
+            clusters=tuple(ClusterSettings(name, default=name == names[0]) for name in names),
+            identity=identity,
+            home=names[0],
+            store_namespace=store,
+        )
+        self.kubeconfigs = {ClusterName(name): config for name, config in clusters.items()}
+        self.repository = Repository(SOURCE, url, folder / f"cache-{identity}", path, credentials)
+        self.checks = Checks.of(schemas.of_manifests(), Types.read(schemas.of_kubernetes()))
+        self.engine = Engine(self.settings, kinds, entropy, self.checks.types)
+        self.parses = 0
+        self.effects: list[Effect] = []
+        self._loop = asyncio.new_event_loop()
+        self._shell: Shell | None = None
+        self._done: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Daemon:
+        self._thread.start()
+        until(lambda: self._shell is not None or self._done.done(), "the daemon starts")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._shell is not None
+        self._loop.call_soon_threadsafe(self._shell.stop)
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the daemon did not end"
+        self._done.result(0)
+
+    def abandon(self) -> None:
+        """Stop without releasing anything, as a crash would."""
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(20)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._main())
+            self._done.set_result(None)
+        except BaseException as error:
+            self._done.set_exception(error)
+        finally:
+            self._loop.close()
+
+    async def _main(self) -> None:
+        clients = {name: KubeClient(connection(KubeconfigData(config, name))) for name, config in self.kubeconfigs.items()}
+        shell = CountingShell(self.engine, clients, {SOURCE: self.repository}, self._parse, Clock())
+        shell.effects = self.effects
+        self._shell = shell
+        self._task = asyncio.ensure_future(shell.run())
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            pass
+
+    def _parse(self, text: bytes, path: str, blob: BlobId) -> ManifestFile:
+        self.parses += 1
+        return parse(text, path, blob, self.checks)
+
+    # -- looking in ----------
+
+    def report(self) -> Report:
+        """How everything stands, read between two steps."""
+        if self._done.done():
+            self._done.result()
+        answer: Future[Report] = Future()
+        self._loop.call_soon_threadsafe(lambda: answer.set_result(self.engine.reports.report()))
+        return answer.result(10)
+
+    def unit(self, name: str) -> UnitReport | None:
+        """One unit, by what people call it."""
+        return next((unit for unit in self.report().units if str(unit.key) == name), None)
+
+    def reached(self, commit: str, healthy: bool = True) -> bool:
+        """Whether a commit has been read and everything is settled (and well)."""
+        report = self.report()
+        read = report.commits[SOURCE]
+        return read is not None and read.id == commit and report.settled and (report.healthy or not healthy)
+
+    def wait(self, commit: str, healthy: bool = True, limit_seconds: float = 30.0) -> Report:
+        """Wait until a commit is live."""
+        try:
+            until(lambda: self.reached(commit, healthy), f"{commit[:7]} is live", limit_seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.report()}") from None
+        return self.report()
+
+    def requests(self, cluster: str | None = None) -> list[Request]:
+        """All requests so far (watches not among them)."""
+        return [e for e in list(self.effects) if isinstance(e, Request) and (cluster is None or e.cluster == cluster)]
+
+    def writes(self) -> list[Request]:
+        """All requests that change objects; the Lease's do not count."""
+        return [r for r in self.requests() if r.method != "GET" and "/leases" not in r.path]
+
+    def watches(self) -> list[OpenWatch]:
+        """All watches ever opened."""
+        return [e for e in list(self.effects) if isinstance(e, OpenWatch)]
+
+
+__all__ = ["SOURCE", "Answer", "Daemon", "Input"]
