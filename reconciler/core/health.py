@@ -79,7 +79,7 @@ def _by_ready_condition(obj: Mapping[str, Any]) -> Health:
     return Health("Current", "", "exists")
 
 
-# -- One function a kind ----------------------------------------------------------------------------------------------
+# -- One function a kind ----------
 
 
 def _always(_obj: Mapping[str, Any], _now: float) -> Health:
@@ -273,7 +273,7 @@ _RULES: dict[tuple[str, str], Rule] = {
 }
 
 
-# -- Sentences --------------------------------------------------------------------------------------------------------
+# -- Sentences ----------
 
 
 def _short(have: int, want: int, reason: str, what: str, said: str = "") -> Health | None:
@@ -308,7 +308,7 @@ def _replicas(count: int) -> str:
     return f"{count} replica{'s' * (count != 1)}"
 
 
-# -- Getters: total, wrong types are absent ---------------------------------------------------------------------------
+# -- Getters: total, wrong types are absent ----------
 
 
 def _get(value: object, *path: str) -> object:
