@@ -7,6 +7,7 @@ why they wait: a build of servers tells how far it is.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -82,9 +83,10 @@ def _may_need_servers(config: pytest.Config) -> bool:
     """Whether anything that is asked for could be a test on real servers. (Workers collect the tests, after us.)"""
     if config.option.collectonly or "not real" in config.option.markexpr:
         return False
+    marked = re.compile(r"\bmark\.real\b")  # in a test's module, or in the conftest.py beside it
     asked = [Path(argument.split("::")[0]) for argument in config.args]
-    files = (file for path in asked for file in (sorted(path.rglob("test_*.py")) if path.is_dir() else [path]))
-    return any("mark.real" in file.read_text(encoding="utf-8") for file in files if file.is_file())
+    files = (file for path in asked for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path, path.parent / "conftest.py"]))
+    return any(marked.search(file.read_text(encoding="utf-8")) for file in files if file.is_file())
 
 
 def _build_servers(config: pytest.Config) -> None:

@@ -172,4 +172,7 @@ def _locked(path: Path, say: Say) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    print(servers(lambda line: print(line, file=sys.stderr, flush=True)))
+    try:
+        print(servers(lambda line: print(line, file=sys.stderr, flush=True)))
+    except (NoServersError, BuildError) as reason:
+        sys.exit(str(reason))
