@@ -28,6 +28,7 @@ FILE_BYTES = 8 << 20  # the largest bundles of CRDs are near 4 MiB
 START: Mark = _YamlMark("", 0, 0, 0, "", 0)
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.1 §5.1
+_MARK_INSIDE = re.compile("(?:\\A|[\n\r\x85\u2028\u2029])\ufeff")  # libyaml drops it, but lets it shift the column
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
@@ -100,6 +101,8 @@ def _decode(text: bytes) -> str:
         # `start` counts in `object`, which lacks the byte order mark that the codec took off.
         before = error.object[: error.start].decode("utf-8", "replace")
         raise NotText("not UTF-8 text from here on", *_position(before, len(before))) from None
+    if "\ufeff" in decoded and (found := _MARK_INSIDE.search(decoded)):
+        raise NotText("a byte order mark inside the file; take it out", *_position(decoded, found.end() - 1))
     return decoded
 
 

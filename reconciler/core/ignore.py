@@ -19,9 +19,11 @@ NAME = ".reconcilerignore"
 BYTES = 64 << 10
 PATTERNS = 500
 PATTERN_CHARACTERS = 500
-SEGMENT_STARS = 2  # in one segment, where it is not "**"
-DOUBLE_STARS = 3  # segments "**" in one pattern
-PATH_CHARACTERS = 4096
+# With these a match costs at most the square of the path's length: a name with one star fits in one way only.
+DOUBLE_STARS = 2  # names "**" in one pattern
+STARRY_NAMES = 1  # names with more than one "*" in one pattern
+STARS = 2  # in such a name
+PATH_CHARACTERS = 1024  # longer ones are not left out
 
 Ignored = Callable[[str], bool]
 
@@ -67,9 +69,10 @@ def _wrong(pattern: str) -> str:
     """Why a pattern is not taken, or ""."""
     if len(pattern) > PATTERN_CHARACTERS:
         return f"has more than {PATTERN_CHARACTERS} characters"
-    segments = pattern.split("/")
-    if segments.count("**") > DOUBLE_STARS or any(s != "**" and s.count("*") > SEGMENT_STARS for s in segments):
-        return f"has too many stars (at most {SEGMENT_STARS} in a name, {DOUBLE_STARS} times **)"
+    names = pattern.split("/")
+    stars = [name.count("*") for name in names if name != "**" and name.count("*") > 1]
+    if names.count("**") > DOUBLE_STARS or len(stars) > STARRY_NAMES or any(count > STARS for count in stars):
+        return f"has too many stars (at most {DOUBLE_STARS} times **, and one name with {STARS})"
     try:
         taken = GitIgnoreSpec.from_lines([pattern]).patterns
     except (ValueError, re.error):

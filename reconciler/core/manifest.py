@@ -10,7 +10,8 @@ problem. Lists are taken apart. Names become file names and parts of URLs, so wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from .events import Form
 from .field_path import resolve
 from .identity import BlobId, Place
 from .metadata import clean, is_list, wrong_kind, wrong_metadata, wrong_name
-from .places import Node, locate
+from .places import Node, documents, locate
 from .problem import Finding, Pointer, Problem, did_you_mean, listed, noun
 from .problem import field as named
 from .schema import Schema
@@ -29,7 +30,8 @@ from .yaml import Document, Loaded, load
 
 __all__ = ["NO_CHECKS", "Checks", "Manifest", "ManifestFile", "Problem", "parse"]
 
-PROBLEMS = 20  # of one file
+PROBLEMS = 20  # of one file, told
+PROBLEMS_SOUGHT = 200  # of one file
 
 OWN_GROUP = "reconciler.dev"
 
@@ -53,7 +55,7 @@ class Checks:
     @classmethod
     def of(cls, schemas: Mapping[tuple[str, str, str], Json], types: Types | None = None) -> Checks:
         """From JSON Schemas as read from their files; `jsonschema.SchemaError` where one is none."""
-        return cls({key: Schema.read(json) for key, json in schemas.items()}, types)
+        return cls({key: Schema(json) for key, json in schemas.items()}, types)
 
     def find(self, group: str, version: str, kind: str, body: Json) -> list[Finding]:
         """What is wrong with one object."""
@@ -169,7 +171,9 @@ class _Reading:
         self.problems: list[Problem] = []
         self.others: list[Place] = []
         self.typed: dict[int, None] = {}  # documents with an object whose types were checked
-        self.nodes: dict[int, Node] = {}  # by document
+        self.places: Iterator[tuple[int, Node]] = enumerate(documents(text, _form(path)))
+        self.here: tuple[int, Node] = (-1, Node(1, 1))
+        self.is_full = False
 
     def faults(self, loaded: Loaded) -> None:
         # What was never meant to be read here is best told apart by its author.
@@ -191,6 +195,13 @@ class _Reading:
 
     def object(self, value: Json, document: int, root: Pointer, place: Place) -> None:
         """Take one object, or each of a list of them."""
+        if self.is_full:
+            return
+        if len(self.problems) > PROBLEMS_SOUGHT:
+            self.is_full = True
+            text = f"more than {PROBLEMS_SOUGHT} problems, what follows is not checked"
+            self.find([Finding((), text)], document, root)
+            return
         wrong = wrong_kind(value)
         if wrong is not None:
             self.find([wrong], document, root)
@@ -252,9 +263,10 @@ class _Reading:
         self.object(item, document, root, Place(self.path))
 
     def node(self, document: int) -> Node:
-        if document not in self.nodes:
-            self.nodes[document] = locate(self.text, document, _form(self.path))
-        return self.nodes[document]
+        """The places of a document. They are read once, forward: a file of many faulty documents is not read for each."""
+        while self.here[0] < document:
+            self.here = next(self.places, (document, Node(1, 1)))
+        return self.here[1]
 
     def find(self, findings: list[Finding], document: int, root: Pointer) -> None:
         """Findings become problems: the first at each field, with its place."""
@@ -276,10 +288,10 @@ class _Reading:
         if not loaded.words:
             return
         starts = [(document.line, document.column) for document in loaded.documents]
+        told = {(problem.place.line, problem.place.column): None for problem in self.problems}
         for line, column, word, _ in loaded.words:
-            document = max(number for number, start in enumerate(starts) if start <= (line, column))
-            told = any((p.place.line, p.place.column) == (line, column) for p in self.problems)
-            if document not in self.typed and not told:
+            document = bisect_right(starts, (line, column)) - 1
+            if document not in self.typed and (line, column) not in told:
                 message = f'{word} is a boolean here; write "{word}" for text'
                 self.problems.append(Problem(Place(self.path, line, column), message, "warning"))
 

@@ -6,7 +6,10 @@ merge brings stands where its anchor stands. Lines and columns count from 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
+from types import MappingProxyType
 
 from yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent, SequenceStartEvent
 
@@ -15,6 +18,8 @@ from .json_events import JsonError
 from .problem import Pointer
 from .scalars import SURPRISING
 from .yaml import DEPTH, UNFORESEEN, Anchor, DocumentReader
+
+NOTHING: Mapping[str | int, Node] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -26,7 +31,7 @@ class Node:
     key_line: int = 0  # 0 where there is no key: the top, an item of a list
     key_column: int = 0
     word: str = ""  # the plain boolean word that stands here
-    children: dict[str | int, Node] = field(default_factory=dict)
+    children: Mapping[str | int, Node] = field(default_factory=lambda: NOTHING)  # most values have none: no dict for each
 
     def down(self, pointer: Pointer) -> tuple[Node, bool]:
         """The node at `pointer`, and whether it is there; its nearest ancestor where it is not."""
@@ -38,18 +43,20 @@ class Node:
         return node, True
 
 
-def locate(text: bytes, document: int, form: Form = "yaml", parser: MakeParser = PARSER) -> Node:
-    """Find the places of one document of a file that `load` has read; a file that cannot be read is its first character."""
+def documents(text: bytes, form: Form = "yaml", parser: MakeParser = PARSER) -> Iterator[Node]:
+    """The places of each document of a file that `load` has read, in order; ends early where the file cannot be read."""
     reader = DocumentReader()
     try:
         reader.take = events(text, form, parser)
-        for number, start in enumerate(reader.starts()):
-            node = _Locator(reader).node(start, 1)
-            if number == document:
-                return node
+        for start in reader.starts():
+            yield _Locator(reader).node(start, 1)
     except (NotText, Refused, JsonError, *UNFORESEEN):
-        pass
-    return Node(1, 1)
+        return
+
+
+def locate(text: bytes, document: int, form: Form = "yaml", parser: MakeParser = PARSER) -> Node:
+    """The places of one document, counted from 0; of a file that cannot be read, its first character."""
+    return next(islice(documents(text, form, parser), document, None), Node(1, 1))
 
 
 class _Locator:
@@ -68,11 +75,15 @@ class _Locator:
             node.children = self.anchors[event.anchor].children
             return node
         if kind is MappingStartEvent:
+            entries: dict[str | int, Node] = {}
             while type(key := take()) is not MappingEndEvent:
-                self.entry(node, key, self.node(take(), depth + 1))
+                self.entry(entries, key, self.node(take(), depth + 1))
+            node.children = entries
         elif kind is SequenceStartEvent:
+            items: list[Node] = []
             while type(item := take()) is not SequenceEndEvent:
-                node.children[len(node.children)] = self.node(item, depth + 1)
+                items.append(self.node(item, depth + 1))
+            node.children = dict(enumerate(items))
         elif event.implicit[0] and event.value in SURPRISING:
             node.word = event.value
         if event.anchor is not None:
@@ -81,13 +92,14 @@ class _Locator:
             self.reader.anchors[event.anchor] = Anchor(value, 0, 0, 0)  # an alias may be a key
         return node
 
-    def entry(self, node: Node, key_event: Event, child: Node) -> None:
+    def entry(self, entries: dict[str | int, Node], key_event: Event, child: Node) -> None:
         key = self.reader.key(key_event)
+        self.reader.faults.clear()  # told before, by `load`
         if key is not None:
             child.key_line, child.key_column = key_event.start_mark.line + 1, key_event.start_mark.column + 1
-            node.children[key] = child
+            entries[key] = child
         elif 0 in child.children:  # a list of mappings
-            for item in reversed(child.children.values()):
-                node.children.update(item.children)
+            for item in reversed(list(child.children.values())):
+                entries.update(item.children)
         else:
-            node.children.update(child.children)
+            entries.update(child.children)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -23,22 +22,24 @@ from .problem import Finding, Pointer, did_you_mean, field, listed, noun, shown
 FINDINGS = 20  # of one object
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Schema:
     """One JSON Schema, ready to check objects."""
 
-    validator: Draft202012Validator
+    __slots__ = ("_validator",)
 
-    @classmethod
-    def read(cls, json: Mapping[str, Any]) -> Schema:
+    def __init__(self, json: Mapping[str, Any]) -> None:
         """Take a schema of ours; `jsonschema.SchemaError` where it is none."""
         Draft202012Validator.check_schema(json)
-        return cls(Draft202012Validator(json, registry=Registry()))
+        self._validator = Draft202012Validator(json, registry=Registry())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Workers are sent the schema alone: a validator with its registry cannot be pickled.
+        return Schema, (self._validator.schema,)
 
     def check(self, body: Mapping[str, Any]) -> list[Finding]:
         """What is wrong with an object, at most FINDINGS, in the order of the schema."""
         try:
-            errors = islice(self.validator.iter_errors(body), FINDINGS)
+            errors = islice(self._validator.iter_errors(body), FINDINGS)
             return [finding for error in errors for finding in _findings(error)][:FINDINGS]
         except RecursionError:
             return [Finding((), "nested too deep for its schema")]
@@ -70,15 +71,19 @@ def _findings(error: ValidationError) -> Iterator[Finding]:
         text = f"{where} is {noun(value)}, must be {listed([_JSON_TYPES[kind] for kind in kinds])}"
         yield Finding(pointer, text, wants_text=wants_text)
     elif keyword == "required":
-        for key in must:
-            if key not in value and error.message.startswith(repr(key)):
-                yield Finding(pointer, f"{field((*pointer, key))} is missing")
+        yield Finding(pointer, f"{field((*pointer, _missing(error)))} is missing")
     elif keyword == "additionalProperties" and must is False:
         yield from _unknown(error.schema, value, pointer)
-    elif keyword == "propertyNames":
-        yield Finding(pointer, f"{where} has a key {shown(value)} that may not stand there")
+    elif "propertyNames" in error.absolute_schema_path:  # the value that failed is the key
+        yield Finding((*pointer, value), f"{where} has a key that {_words(str(keyword), must, value)}", at_key=True)
     else:
         yield Finding(pointer, f"{where} {_words(str(keyword), must, value)}")
+
+
+def _missing(error: ValidationError) -> str:
+    """The property that a `required` error is about: only its message says it."""
+    required: Any = error.validator_value
+    return str(next(key for key in required if error.message.startswith(f"{key!r} is ")))
 
 
 def _unknown(schema: Any, value: Any, pointer: Pointer) -> Iterator[Finding]:
@@ -123,7 +128,7 @@ def _words(keyword: str, must: Any, value: Any) -> str:
         return f"has {missing[0]}, so it needs {missing[1]}"
     if keyword == "oneOf":
         return "fits more than one of the forms that it may have; it must fit one"
-    return f"is {noun(value)} that does not fit ({keyword})"
+    return f"is {noun(value)} that may not stand there"
 
 
 def _of_choice(error: ValidationError, pointer: Pointer) -> Iterator[Finding]:
@@ -141,10 +146,9 @@ def _of_choice(error: ValidationError, pointer: Pointer) -> Iterator[Finding]:
         yield Finding(pointer, text, wants_text=list(kinds) == ["string"])
         return
     inside = [branch for branch in branches.values() if branch[0] not in wrong_type]
-    alternatives: list[Any] = [branch[0].validator_value for branch in inside if [e.validator for e in branch] == ["required"]]
+    alternatives = [[_missing(e) for e in branch] for branch in inside if all(e.validator == "required" and not e.path for e in branch)]
     if len(inside) > 1 and len(alternatives) == len(inside):
-        text = f"{field(pointer)} must have {listed([' and '.join(keys) for keys in alternatives])}"
-        yield Finding(pointer, text)
+        yield Finding(pointer, f"{field(pointer)} must have {listed([' and '.join(keys) for keys in alternatives])}")
         return
     nearest = min(inside, key=lambda branch: (len(branch), -max(len(e.path) for e in branch)))
     for inner in nearest:

@@ -38,10 +38,11 @@ from .scalars import NUMERIC, SURPRISING, WORDS, key_text, number, tagged, witho
 
 DEPTH = 200
 NODES = 500_000  # after aliases are expanded
-CHARACTERS = 32 << 20  # of source, after aliases are expanded
+CHARACTERS = 16 << 20  # of source, after aliases are expanded
 ALIASES = 10_000
 DOCUMENTS = 10_000
 FAULTS = 100
+WORDS_KEPT = 1000
 
 # What PyYAML lets slip beside its own errors, and what our own recursion may meet.
 UNFORESEEN = (YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError, MemoryError)
@@ -94,18 +95,22 @@ def load(text: bytes, form: Form = "yaml", parser: MakeParser = PARSER) -> Loade
                 raise Refused(reader.mark, f"more than {DOCUMENTS} documents in one file")
             documents.append(document)
     except Refused as refused:
-        reader.fault(refused.mark, str(refused))
+        reader.faults.append(_fault(refused.mark, str(refused)))
     except (NotText, JsonError) as error:
         reader.faults.append(Fault(error.line, error.column, str(error)))
     except MarkedYAMLError as error:
-        reader.fault(error.problem_mark or error.context_mark or reader.mark, _words(error))
+        reader.faults.append(_fault(error.problem_mark or error.context_mark or reader.mark, _words(error)))
     except ReaderError:
         error_ = forbidden(text)
         reader.faults.append(Fault(error_.line, error_.column, str(error_)))
     except UNFORESEEN as error:
         # The text of such an error may quote the file, so it is not repeated.
-        reader.fault(reader.mark, f"cannot be read as {form.upper()} ({type(error).__name__})")
+        reader.faults.append(_fault(reader.mark, f"cannot be read as {form.upper()} ({type(error).__name__})"))
     return Loaded(tuple(documents), tuple(reader.faults), tuple(reader.words))
+
+
+def _fault(mark: Mark, message: str, severity: Severity = "error") -> Fault:
+    return Fault(mark.line + 1, mark.column + 1, message, severity)
 
 
 def _words(error: MarkedYAMLError) -> str:
@@ -140,9 +145,10 @@ class DocumentReader:
         self.words: list[Fault] = []
 
     def fault(self, mark: Mark, message: str, severity: Severity = "error") -> None:
-        """Note what is wrong, and go on."""
-        if len(self.faults) < FAULTS:
-            self.faults.append(Fault(mark.line + 1, mark.column + 1, message, severity))
+        """Note what is wrong, and go on; but not for ever."""
+        if len(self.faults) == FAULTS:
+            raise Refused(mark, f"more than {FAULTS} problems, not read any further")
+        self.faults.append(_fault(mark, message, severity))
 
     def starts(self) -> Iterator[Event]:
         """The first event of each document; the caller takes the document's other events."""
@@ -223,9 +229,9 @@ class DocumentReader:
         for source in reversed(sources):
             if type(source) is not dict:
                 raise Refused(key.start_mark, f"{_MERGE} needs a mapping or a list of mappings")
-            for over, line in lines.items():
-                if over in source and source[over] != out[over]:
-                    message = f"{_MERGE} overrides {_bare(over)} (line {line + 1}), which stands before it"
+            for over, value_ in source.items():
+                if over in lines and out[over] != value_:
+                    message = f"{_MERGE} overrides {_bare(over)} (line {lines[over] + 1}), which stands before it"
                     self.fault(key.start_mark, f"{message}; write {_MERGE} first", "warning")
             self.nodes += len(source)
             out.update(source)
@@ -262,9 +268,8 @@ class DocumentReader:
             if event.style:  # `! "12"`, of which libyaml forgets the tag
                 return text
             if text in WORDS:
-                if text in SURPRISING and not as_key:
-                    mark = event.start_mark
-                    self.words.append(Fault(mark.line + 1, mark.column + 1, text, "warning"))
+                if text in SURPRISING and not as_key and len(self.words) < WORDS_KEPT:
+                    self.words.append(_fault(event.start_mark, text, "warning"))
                 return WORDS[text]
             if text[0] not in NUMERIC:
                 return text
