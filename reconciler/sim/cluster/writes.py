@@ -185,6 +185,16 @@ class Writes:
             return obj
         return self.store.put(call.resource.storage, metadata_ordered(obj)).obj
 
+    def bind(self, call: Call, node: str) -> None:
+        """Place a pod on a node, as its `binding` does: nobody comes to own the fields."""
+        obj = self.existing(call).copy()
+        obj["spec"]["nodeName"] = node
+        placed = {"type": "PodScheduled", "status": "True", "lastTransitionTime": metadata.timestamp(call.now)}
+        conditions = obj["status"].setdefault("conditions", [])
+        conditions[:] = [placed, *(c for c in conditions if c["type"] != "PodScheduled")]
+        if not call.options.dry_run:
+            self.store.put(call.resource.storage, obj)
+
     def change(self, call: Call, edit: Callable[[Json], None]) -> Json:
         """Read, edit, write: for the server's own parts and for controllers."""
         obj = self.existing(call).copy()
