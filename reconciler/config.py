@@ -16,6 +16,8 @@ from typing import Any
 
 from . import schemas
 from .adapters.git import Basic, Bearer, Credentials, address
+from .adapters.git.clone import origin
+from .adapters.git.transport import Local
 from .adapters.kube.auth import SERVICE_ACCOUNT, InCluster, KubeconfigFile, Login
 from .core import yaml
 from .core.identity import ClusterName, CommitId, Place, SourceName
@@ -142,7 +144,7 @@ def parse(text: bytes, name: str, base: Path) -> Config:
         raise ConfigError(f"{name}: must be one document, is {len(documents)}")
     body = documents[0].value
     reader = _Reader(name, base, locate(text, loaded.documents.index(documents[0])))
-    for finding in Schema.read(schemas.read("reconciler.dev/config.json")).check(body):
+    for finding in Schema(schemas.read("reconciler.dev/config.json")).check(body):
         reader.find(finding)
     if reader.problems:
         raise _refused(reader.problems)
@@ -307,17 +309,21 @@ def full_ref(name: str, kind: str) -> str:
 # -- without a file ----------
 
 
-def of_repository(url: str, branch: str = "main", path: str = "", kubeconfig: Path | None = None, context: str = "") -> Config:
+def of_repository(
+    url: str, branch: str = "main", path: str = "", kubeconfig: Path | None = None, context: str = "", name: str = ""
+) -> Config:
     """One repository on one cluster: the source is named after the repository, the cluster after its context.
 
     Raises:
         ConfigError: the address cannot be one, or there is no such cluster.
     """
-    return Config((repository_source(url, branch, path),), (cluster := current_cluster(kubeconfig, context),), cluster.settings.name)
+    source = repository_source(url, branch, path, name)
+    cluster = current_cluster(kubeconfig, context)
+    return Config((source,), (cluster,), cluster.settings.name)
 
 
-def repository_source(url: str, branch: str = "main", path: str = "") -> SourceConfig:
-    """A source named after its repository. What is a folder here is one here; an address is anything else.
+def repository_source(url: str, branch: str = "main", path: str = "", name: str = "") -> SourceConfig:
+    """A source named after its repository; a clone on this machine after what it is a clone of, since objects carry that name.
 
     Raises:
         ConfigError: the address cannot be one.
@@ -330,7 +336,11 @@ def repository_source(url: str, branch: str = "main", path: str = "") -> SourceC
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or ".." in parts:
         raise ConfigError("--path must be a folder of the repository, without a leading / and without ..")
-    name = _slug(url.rstrip("/").rpartition("/")[2].removesuffix(".git"), "source")
+    if name and not _NAME.fullmatch(name):
+        raise ConfigError(f"--source {name!r} must be lower-case letters, digits and dashes")
+    if not name:
+        of = origin(found.path) if isinstance(found, Local) else url
+        name = _slug(of.rstrip("/").rpartition("/")[2].removesuffix(".git"), "source")
     return SourceConfig(SourceSettings(SourceName(name), url, full_ref(branch, "heads"), path="/".join(parts)))
 
 

@@ -1,0 +1,112 @@
+"""The parts of a daemon, put together: engine, shell, adapters.
+
+Law of the module: the only place where they meet. What can be wrong with the configuration shows here, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler import log, schemas
+from reconciler.adapters.clock import Clock
+from reconciler.adapters.git import Repository, address, prepare
+from reconciler.adapters.git.transport import Local
+from reconciler.adapters.kube.auth import connection
+from reconciler.adapters.kube.client import KubeClient
+from reconciler.config import Config
+from reconciler.core.engine import Engine
+from reconciler.core.identity import BlobId, Instant, SourceName
+from reconciler.core.manifest import Checks, ManifestFile, parse
+from reconciler.core.messages import Effect, Log
+from reconciler.core.types import Types
+from reconciler.kinds import KINDS
+from reconciler.shell import Shell
+
+from .workdir import WorkDir
+
+Tell = Callable[[Log, Instant], None]
+
+
+@dataclass(slots=True)
+class Assembly:
+    """A daemon that has not begun."""
+
+    engine: Engine
+    shell: Shell
+    repositories: Mapping[SourceName, Repository]
+
+    def cancel(self) -> None:
+        """Let go of fetches: what they would bring is not waited for."""
+        for repository in self.repositories.values():
+            repository.cancel()
+
+    def close(self) -> None:
+        """Give up the clones."""
+        for repository in self.repositories.values():
+            repository.close()
+
+
+def checks() -> Checks:
+    """What every manifest is checked against."""
+    return Checks.of(schemas.of_manifests(), Types.read(schemas.of_kubernetes()))
+
+
+def repositories(config: Config, cache: Path) -> dict[SourceName, Repository]:
+    """The repositories of all sources, with their credentials.
+
+    Raises:
+        ConfigError: credentials are not where they should be.
+    """
+    prepare(ca_file=config.ca_file)
+    return {
+        source.settings.name: Repository(
+            source.settings.name,
+            source.settings.url,
+            cache,
+            source.settings.path,
+            source.credentials.read() if source.credentials else None,
+        )
+        for source in config.sources
+    }
+
+
+def assemble(
+    config: Config, workdir: WorkDir, *, act: bool, tell: Tell = log.write, instead: Mapping[SourceName, Repository] | None = None
+) -> Assembly:
+    """Put a daemon together, inside a running event loop. `instead` holds repositories that stand in for configured ones.
+
+    Raises:
+        ConfigError: a kubeconfig or credentials cannot be used.
+    """
+    # A hundred thousand small objects live long; looking through them again and again costs more than decoding them did.
+    gc.set_threshold(100_000, 50, 100)
+    opened = {**repositories(config, workdir.path / "git"), **(instead or {})}
+    connections = {cluster.settings.name: connection(cluster.login) for cluster in config.clusters}
+    against = checks()
+
+    def read(text: bytes, path: str, blob: BlobId) -> ManifestFile:
+        return parse(text, path, blob, against)
+
+    engine = Engine(config.settings(workdir.identity, act=act), KINDS, os.urandom(16), against.types)
+    places = {source.settings.name: address(source.settings.url) for source in config.sources}
+    watched = {name: place.path for name, place in places.items() if isinstance(place, Local) and act}
+    clients = {name: KubeClient(one) for name, one in connections.items()}
+    shell = _Shell(engine, clients, opened, read, Clock(), watched)
+    shell.tell = tell
+    return Assembly(engine, shell, opened)
+
+
+class _Shell(Shell):
+    """A shell whose log lines go where the command wants them."""
+
+    tell: Tell
+
+    def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, Log):
+            self.tell(effect, self.clock.now())
+        else:
+            super()._perform(effect)

@@ -1,0 +1,104 @@
+"""Tables and words on a terminal, and the same facts for machines.
+
+Law of the module: a table never wraps. On a terminal the widest columns give way, and "…" says so; in a pipe nothing is cut. Colour is
+only for a terminal (and not with NO_COLOR), and says nothing that a word does not say too. Machines get JSON or YAML with everything,
+in a fixed order. Whatever comes from outside has been made plain before it is printed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import click
+
+from reconciler.lib.plain import cut, pad, plain, width
+
+Format = Literal["table", "wide", "json", "yaml"]
+
+GAP = 2  # columns between two columns
+COLUMN_MIN = 8  # a column gives way no further
+_COLOURS = {
+    "Healthy": "green",
+    "Reconciling": "cyan",
+    "Waiting": "yellow",
+    "Paused": "yellow",
+    "Held": "yellow",
+    "Failed": "red",
+    "Unknown": "magenta",
+    "error": "red",
+    "warning": "yellow",
+}
+
+
+def columns() -> int | None:
+    """How wide the terminal on standard output is; None where nothing limits a line."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return max(40, shutil.get_terminal_size().columns)
+    return None
+
+
+def colours(stream: Any = None) -> bool:
+    """Whether to colour what goes to a stream (default: standard output)."""
+    return (stream or sys.stdout).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, word: str) -> str:
+    """`text` in the colour of a word (a state, a severity)."""
+    return click.style(text, fg=_COLOURS[word]) if word in _COLOURS and colours() else text
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], limit: int | None, state: int | None = None) -> list[str]:
+    """Lines of a table, at most `limit` columns wide. Column number `state` is coloured by its words."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(width(row[index]) for row in [list(header), *cells]) for index in range(len(header))]
+    if limit is not None:
+        widths = _squeezed(widths, limit - GAP * (len(header) - 1))
+    lines = []
+    for number, row in enumerate([list(header), *cells]):
+        parts = [pad(cut(cell, columns), columns) for cell, columns in zip(row, widths, strict=True)]
+        parts[-1] = parts[-1].rstrip()
+        if number and state is not None:
+            parts[state] = painted(parts[state], row[state])
+        lines.append((" " * GAP).join(parts).rstrip())
+    return lines
+
+
+def _squeezed(widths: list[int], room: int) -> list[int]:
+    """Take columns from the widest until all fit, none below its least."""
+    made = list(widths)
+    while sum(made) > room:
+        widest = max(range(len(made)), key=lambda index: made[index])
+        if made[widest] <= COLUMN_MIN:
+            break
+        made[widest] -= 1
+    return made
+
+
+def fitted(text: str, limit: int | None) -> str:
+    """One line of text, cut to the terminal."""
+    text = plain(text)
+    return text if limit is None else cut(text, limit)
+
+
+def show(value: Any, form: Format) -> None:
+    """Print a value for machines."""
+    if form == "json":
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        return
+    import yaml
+
+    # Escaped where it is not plain text; no aliases: readers of other languages stumble over them.
+    dumper = yaml.CSafeDumper
+    dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
+    click.echo(yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1_000), nl=False)
+
+
+def moment(at: float) -> str:
+    """A point in time, as the log writes it."""
+    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
