@@ -24,6 +24,7 @@ import pygit2
 
 from reconciler.core.identity import SourceName
 
+from .reading import Damaged
 from .transport import GitTrouble
 
 SLOTS_LIMIT = 8  # processes with one source and one cache directory
@@ -74,14 +75,22 @@ class Cache:
             self._lock = -1
 
     def tidy(self) -> None:
-        """Make many packs one: libgit2 never does, and every look for an object asks each."""
+        """Make many packs two, the largest and all others: libgit2 never does, and every look for an object asks each."""
         assert self._path is not None and self._repository is not None
         packs = self._path / "objects" / "pack"
         old = sorted(packs.glob("pack-*.pack"))
         if len(old) <= PACKS_LIMIT:
             return
-        self._repository.pack()
-        new = [pack for pack in packs.glob("pack-*.pack") if pack not in old]
+        largest = max(old, key=lambda pack: pack.stat().st_size)
+        old.remove(largest)
+
+        def add(builder: pygit2.PackBuilder) -> None:
+            for pack in old:
+                for oid in _objects(pack.with_suffix(".idx")):
+                    builder.add(oid)
+
+        self._repository.pack(pack_delegate=add)
+        new = [pack for pack in packs.glob("pack-*.pack") if pack not in (*old, largest)]
         if not new:
             return  # the same objects as one of the old ones; its name says so
         self._repository.free()
@@ -126,6 +135,15 @@ class Cache:
         repository = pygit2.init_repository(str(path), bare=True)
         _configure(repository)
         return repository
+
+
+def _objects(index: Path) -> list[pygit2.Oid]:
+    """The ids of the objects in a pack, from its index (gitformat-pack(5), version 2: magic, 256 counts, then the ids)."""
+    content = index.read_bytes()
+    if content[:8] != b"\xfftOc\0\0\0\x02":
+        raise Damaged(f"{index.name} is no index of a pack")
+    start, count = 8 + 256 * 4, int.from_bytes(content[8 + 255 * 4 : 8 + 256 * 4], "big")
+    return [pygit2.Oid(raw=content[at : at + 20]) for at in range(start, start + 20 * count, 20)]
 
 
 def _configure(repository: pygit2.Repository) -> None:

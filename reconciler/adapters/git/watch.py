@@ -9,7 +9,7 @@ Source: gitrepository-layout(5) for where refs live: `HEAD`, `packed-refs`, `ref
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def watched(path: Path) -> tuple[Path, ...]:
     return (own, (own / shared.read_text(encoding="utf-8").strip()).resolve())
 
 
-async def changes(path: Path) -> AsyncIterator[None]:
+async def changes(path: Path) -> AsyncGenerator[None, None]:
     """Yield once for each burst of changes to the refs of the local repository at `path`, until closed.
 
     Raises:

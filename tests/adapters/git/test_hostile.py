@@ -12,7 +12,7 @@ from reconciler.core.identity import CommitId, SourceName
 from reconciler.core.messages import GitFailure, ReadFiles
 from reconciler.sim.gitserver import GitServer
 from tests.adapters.git.test_fetch import MAIN, fetched, steps, told
-from tests.gitserver import commit, commit_tree, git_server, raw_tree
+from tests.gitserver import Tree, commit, commit_tree, git_server, raw_tree
 
 __all__ = ["git_server"]
 
@@ -41,7 +41,7 @@ def problems(repository: Repository, tip: CommitId, since: CommitId | None = Non
 
 
 def test_names_that_lead_elsewhere_are_never_read(served: Path, repository: Repository) -> None:
-    tree = {
+    tree: Tree = {
         b"..": {b"a.yaml": b"1"},
         b".": {b"a.yaml": b"1"},
         b".git": {b"config.yaml": b"1"},
