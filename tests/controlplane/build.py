@@ -144,7 +144,7 @@ def _progress(say: Say, every_seconds: float) -> Iterator[list[str]]:
     def tell() -> None:
         fetched = sum(line.startswith("go: downloading") for line in seen)
         elapsed = time.monotonic() - started
-        say(f"  {elapsed / 60:4.1f} min: {fetched} modules fetched, {len(seen) - fetched} packages compiled")
+        say(f"building the test servers: {elapsed / 60:.1f} min, {fetched} modules fetched, {len(seen) - fetched} packages compiled")
 
     def keep_telling() -> None:
         while not over.wait(every_seconds):

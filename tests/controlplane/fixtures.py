@@ -10,6 +10,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -40,7 +41,12 @@ def server_binaries() -> Path:
 def control_planes(server_binaries: Path, pytestconfig: pytest.Config) -> Callable[[int], list[Access]]:
     """Ask for so many full control planes; the first is that of `control_plane`."""
     folder, pid = pytestconfig.stash[RUN_FOLDER], pytestconfig.stash[RUN_PID]
-    return lambda count: [kept_plane(server_binaries, folder / f"plane-{i + 1}", pid) for i in range(count)]
+
+    def planes(count: int) -> list[Access]:
+        with ThreadPoolExecutor(count) as starting:
+            return [*starting.map(lambda i: kept_plane(server_binaries, folder / f"plane-{i + 1}", pid), range(count))]
+
+    return planes
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,15 @@ def test_pods_become_ready_unless_a_label_says_otherwise(control_plane: Access, 
         patch = {"metadata": {"labels": {"fault": None}}}
         control_plane.request("PATCH", f"{pods}/{name}", patch, "application/merge-patch+json")
     until(lambda: [*states().values()] == ["ready"] * 4, "all to recover", 15)
+
+
+def test_several_planes_know_nothing_of_each_other(control_planes: Callable[[int], list[Access]], namespace: str) -> None:
+    first, second = control_planes(2)
+    assert control_planes(1) == [first]
+    statuses = [plane.request("GET", f"/api/v1/namespaces/{namespace}")[0] for plane in (first, second)]
+    assert statuses == [200, 404]
+    with pytest.raises(ssl.SSLCertVerificationError):
+        replace(first, ca_pem=second.ca_pem).request("GET", "/readyz")
 
 
 def test_a_plane_of_its_own_may_be_broken_and_mended(own_plane: Callable[[], ControlPlane]) -> None:
