@@ -1,8 +1,9 @@
 """One cluster's API server: requests and watches, performed as they are asked for.
 
 Law of the module: one `Request` gives one `Answer`, one `OpenWatch` any number of `WatchLines` and then exactly one `WatchClosed`.
-Nothing is tried twice, no redirect is followed (it would carry credentials elsewhere), no cookie kept. Whatever the server does,
-memory is bounded: by `BODY_LIMIT` a request in flight, by `LINE_LIMIT` a watch. Why no answer came is said in words for people.
+Nothing is tried twice (but that aiohttp sends an idempotent request again where a kept connection turns out to be dead, as RFC 9110
+§9.2.2 allows), no redirect is followed (it would carry credentials elsewhere), no cookie kept. Whatever the server does, memory is
+bounded: by `BODY_LIMIT` a request in flight, by `LINE_LIMIT` a watch. Why no answer came is said in words for people.
 
 Bytes in, bytes out: what stands in a body is the engine's business.
 """
@@ -50,7 +51,7 @@ class KubeClient:
         self._in_flight = asyncio.Semaphore(in_flight_limit)
         self._watches: dict[int, _Watch] = {}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=connection.tls.context, happy_eyeballs_delay=None),
+            connector=aiohttp.TCPConnector(limit=0, ssl=connection.tls.context),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"reconciler/{_version()}", "Accept-Encoding": "gzip"},
             read_bufsize=READ_SIZE,
