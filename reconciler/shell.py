@@ -16,7 +16,7 @@ from .adapters.clock import Clock
 from .adapters.git import Repository, changes
 from .adapters.kube.client import KubeClient
 from .core.engine import Engine
-from .core.identity import BlobId, ClusterName, SourceName
+from .core.identity import BlobId, ClusterName, Instant, SourceName
 from .core.manifest import ManifestFile
 from .core.messages import (
     CloseWatch,
@@ -51,6 +51,7 @@ class Shell:
         parse: Parse,
         clock: Clock,
         watched: Mapping[SourceName, Path] | None = None,
+        tell: Callable[[Log, Instant], None] = log.write,
     ) -> None:
         self.engine = engine
         self.clock = clock
@@ -58,6 +59,7 @@ class Shell:
         self._repositories = repositories
         self._parse = parse
         self._watched = watched or {}
+        self._tell = tell
         self._inbox: asyncio.Queue[Input] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._watches: dict[int, asyncio.Task[None]] = {}
@@ -106,7 +108,7 @@ class Shell:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Log():
-                log.write(effect, self.clock.now())
+                self._tell(effect, self.clock.now())
             case OpenWatch():
                 self._watches[effect.id] = self._start(self._watch(effect))
             case CloseWatch():

@@ -6,6 +6,7 @@ Law of the module: everything is real but the process, so that a test can count 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -57,7 +58,7 @@ class Daemon:
         poll_seconds: float = 0.2,
         credentials: Credentials | None = None,
         kinds: tuple[Kind, ...] = KINDS,
-        entropy: bytes = b"test",
+        entropy: bytes | None = None,
         status_branch: str = "reconciler-status",
     ) -> None:
         names = [ClusterName(name) for name in clusters]
@@ -71,7 +72,7 @@ class Daemon:
         self.kubeconfigs = {ClusterName(name): config for name, config in clusters.items()}
         self.repository = Repository(SOURCE, url, folder / f"cache-{identity}", path, credentials)
         self.checks = Checks.of(schemas.of_manifests(), Types.read(schemas.of_kubernetes()))
-        self.engine = Engine(self.settings, kinds, entropy, self.checks.types)
+        self.engine = Engine(self.settings, kinds, entropy or os.urandom(16), self.checks.types)
         self.parses = 0
         self.effects: list[Effect] = []
         self._loop = asyncio.new_event_loop()
@@ -144,9 +145,14 @@ class Daemon:
         """Wait until a commit is live."""
         try:
             until(lambda: self.reached(commit, healthy), f"{commit[:7]} is live", limit_seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {self.report()}") from None
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {self.report()} {self.phases()}") from None
         return self.report()
+
+    def phases(self) -> list[tuple[str, str, str]]:
+        """Every object that is not done, and its phase: for a failure's message."""
+        items = [item for work in list(self.engine.work.lanes.values()) for item in list(work.items.values())]
+        return [(str(item.wanted.id), item.phase, item.message) for item in items if item.phase != "done"]
 
     def requests(self, cluster: str | None = None) -> list[Request]:
         """All requests so far (watches not among them)."""

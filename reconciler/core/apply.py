@@ -14,7 +14,7 @@ from .discovery import Resource
 from .identity import ObjectId, Place, UnitKey
 from .kind import Wanted
 from .observed import Live
-from .ownership import DIGEST, FIELD_MANAGER, stamp
+from .ownership import DIGEST, FIELD_MANAGER, request_digest, stamp
 from .types import Types
 
 Json = dict[str, Any]
@@ -114,7 +114,7 @@ def _compare(wanted: Wanted, body: Json, live: Live, context: Context) -> Verdic
     if wanted.policy.ignore:
         body = diff.with_ignored(body, observed, wanted.policy.ignore, FIELD_MANAGER)
     found = diff.compare(body, observed, FIELD_MANAGER, context.types, wanted.policy.ignore)
-    same_request = live.annotations.get(DIGEST) == wanted.digest
+    same_request = live.annotations.get(DIGEST) == request_digest(context.installation, context.unit, wanted.digest)
     if isinstance(found, diff.InSync):
         return InSync()
     if isinstance(found, diff.CannotTell):

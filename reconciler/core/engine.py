@@ -20,7 +20,7 @@ from .lanes import Item
 from .manifest import Manifest
 from .messages import Effect, Input, SourceHint, Stop
 from .observed import Live
-from .ownership import DIGEST, MANAGED_BY, owner_of
+from .ownership import DIGEST, MANAGED_BY, owner_of, request_digest
 from .problem import Problem
 from .prune import Pruner
 from .publish import Publisher
@@ -274,7 +274,7 @@ class Engine:
             return manifests, None, True
         as_of = desired.settled[path].commit if path in desired.settled else None
         since = f"held as of {as_of.id[:7]}" if as_of else "held: no earlier version can be read"
-        return manifests, Held(f"{bad[0]}; {since}", bad[0].place), as_of is not None
+        return manifests, Held(f"{bad[0].message}; {since}", bad[0].place), as_of is not None
 
     def _root_manifests(self, source: Source, key: UnitKey) -> list[Manifest]:
         found = source.desired.kinds.get(GroupKind(key.group, key.kind), {})
@@ -349,7 +349,7 @@ class Engine:
             raise NotYet
         return reflector.objects.get(ref.id)
 
-    def health_of(self, lane: Lane, wanted: Wanted) -> Health:
+    def health_of(self, unit: UnitKey, lane: Lane, wanted: Wanted) -> Health:
         """How the live object of a wanted one is, once it is what is asked for now."""
         cluster = self.clusters[lane.cluster]
         resolved = cluster.resolve(wanted.id, wanted.version) if cluster.discovery is not None else None
@@ -358,7 +358,7 @@ class Engine:
         live = cluster.owned(resolved[1])
         if live is None:
             return health.NOT_FOUND
-        if live.annotations.get(DIGEST) != wanted.digest:
+        if live.annotations.get(DIGEST) != request_digest(self.store.installation, unit, wanted.digest):
             return Health("InProgress", "NotApplied", "not applied yet")
         found = health.compute(live.body(), self.wire.now.wall)
         if found.again_at is not None:

@@ -55,6 +55,9 @@ class Held:
     reason: str
     place: Place | None = None
 
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}" if self.place else self.reason
+
 
 @dataclass(frozen=True, slots=True)
 class Leaving:

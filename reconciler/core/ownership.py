@@ -6,6 +6,7 @@ proves nothing, nor does the label, which exists for watches to select on. Live 
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from .identity import ObjectId, UnitKey
@@ -16,7 +17,7 @@ MANAGED_BY = "reconciler.dev/managed-by"  # label: the installation's id
 OWNER = "reconciler.dev/owner"  # "<installation> <group>/<kind>/<namespace>/<name> <unit>"
 SOURCE = "reconciler.dev/source"  # the file that wants it, "path:line"
 COMMIT = "reconciler.dev/commit"  # the commit that last changed that file, as known when it was applied
-DIGEST = "reconciler.dev/digest"  # of what was asked for: tells drift from change without any memory
+DIGEST = "reconciler.dev/digest"  # `request_digest`: tells drift from change without any memory
 
 RESERVED_ANNOTATIONS = (OWNER, SOURCE, COMMIT, DIGEST)
 
@@ -34,6 +35,11 @@ def owner_of(live: Live, installation: str) -> UnitKey | None:
     return UnitKey.parse(parts[2])
 
 
+def request_digest(installation: str, unit: UnitKey, digest: str) -> str:
+    """What `DIGEST` holds: of the content that is asked for, and of who asks. Another owner is another request."""
+    return hashlib.sha256(f"{installation} {unit.text} {digest}".encode()).hexdigest()[:16]
+
+
 def stamp(
     body: dict[str, Any], installation: str, unit: UnitKey, id: ObjectId, source: str, commit: str, digest: str
 ) -> dict[str, Any]:
@@ -49,6 +55,6 @@ def stamp(
         OWNER: owner_text(installation, unit, id),
         SOURCE: source,
         COMMIT: commit,
-        DIGEST: digest,
+        DIGEST: request_digest(installation, unit, digest),
     }
     return body

@@ -120,6 +120,11 @@ class Pruner:
         for pair, leftover in leftovers.items():
             self._decide(pair, leftover)
 
+    @property
+    def busy(self) -> bool:
+        """Whether deletions are being decided on or are under way."""
+        return bool(self._dirty or self._deleting or self._saving)
+
     def leftovers(self) -> dict[Pair, list[Live]]:
         """What nobody wants any more, whether or not it may go: what a plan shows as deletions."""
         found = {pair: self._count(pair) for pair in self.owned}
@@ -164,7 +169,7 @@ class Pruner:
         lanes = [work for (key, lane), work in self.work.lanes.items() if key == pair[0] and lane.cluster == pair[1]]
         if any(work.held is not None for work in lanes):
             return "held"
-        if any(not work.applied for work in lanes):
+        if self.work.settings.act and any(not work.applied for work in lanes):
             return "what is wanted is not all applied yet"
         return ""
 

@@ -124,8 +124,7 @@ def _lane_state(
     work: LaneWork, cluster: Cluster, may_work: str, waiting: Waiting | None, unwell: list[Item], moving: list[Item]
 ) -> tuple[State, str]:
     if work.held is not None:
-        place = f"{work.held.place}: " if work.held.place else ""
-        return "Held", f"{place}{work.held.reason}"
+        return "Held", str(work.held)
     if cluster.state == "down":
         return "Unknown", f"{cluster.name} cannot be reached: {cluster.problem}"
     if may_work:

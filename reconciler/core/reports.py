@@ -63,7 +63,7 @@ class Reports:
     def settled(self) -> bool:
         """Whether nothing will move by itself any more but pods and people."""
         engine = self.engine
-        if not engine.store.ready or engine.units.busy:
+        if not engine.store.ready or engine.units.busy or engine.pruner.busy:
             return False
         if any((not source.loaded and not source.problem) or (source.loaded and not source.current) for source in engine.sources.values()):
             return False

@@ -66,7 +66,7 @@ class Requests:
         send = self.work.first_contact(item)
         assert isinstance(send, Send)
         item.send = Send(send.body, force=True, uid=found.uid)
-        item.work.move(item, "act")
+        self.work.queue(item)
         self.work.stand(item, "pending", f"its label was taken off on {cluster.name}")
 
     # -- applying ----------
@@ -151,7 +151,7 @@ class Requests:
             self.work.settle(item, held)
         else:
             item.send = Send(send.body, send.force, send.uid, send.drift, send.left_alone)
-            item.work.move(item, "act")
+            self.work.queue(item)
 
     # -- answers that are no success ----------
 

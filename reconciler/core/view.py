@@ -45,7 +45,7 @@ class World(Protocol):
     def live_of(self, ref: ObjectRef) -> Live | None:
         """The live object, whoever owns it."""
 
-    def health_of(self, lane: Lane, wanted: Wanted) -> Health:
+    def health_of(self, unit: UnitKey, lane: Lane, wanted: Wanted) -> Health:
         """How the live object of a wanted one is, once it is the one that is asked for."""
 
     def owned_by(self, unit: UnitKey, cluster: ClusterName) -> tuple[ObjectRef, ...]:
@@ -86,7 +86,7 @@ class View:
         """How a wanted object is: NotFound, InProgress until the live one is what is asked for *now*, then what it says of itself."""
         question = ("health", lane, wanted)
         self.asked[question] = "not yet"
-        found = self._world.health_of(lane, wanted)
+        found = self._world.health_of(self._unit, lane, wanted)
         self.asked[question] = found
         return found
 

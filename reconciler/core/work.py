@@ -243,6 +243,10 @@ class Work:
             place = want.manifest.place(("apiVersion",)) if want.manifest else want.place
             item.place = place
             self.stand(item, "blocked", f"{kind} is not served in version {want.version}; {served.api_version} is")
+        elif self.claims.brings(cluster.name, kind) and not self.settings.act:
+            item.planned = "create"
+            item.work.move(item, "done")
+            self.stand(item, "pending", "comes with its CustomResourceDefinition")
         elif self.claims.brings(cluster.name, kind):
             self.stand(item, "pending", f"waits for the CustomResourceDefinition of {kind}")
         else:
@@ -291,7 +295,7 @@ class Work:
         item.send = verdict
         if item.standing == "healthy" and not verdict.asks:
             self.stand(item, "pending", "")
-        self._queue(item, heals=bool(verdict.drift))
+        self.queue(item)
 
     def _context(self, item: Item) -> Context:
         return Context(self.store.installation, item.work.unit, self._commit_of(item), self.types)
@@ -303,10 +307,11 @@ class Work:
         assert isinstance(verdict, Send)
         return verdict
 
-    def _queue(self, item: Item, heals: bool) -> None:
+    def queue(self, item: Item) -> None:
         """Let it act; at once, or, where somebody keeps undoing what we do, later and later."""
+        assert item.send is not None
         now = self.wire.now.steady
-        if heals and now - item.healed_at < FIGHT_WINDOW_SECONDS and item.heals >= FIGHT_FREE_HEALS:
+        if item.send.drift and now - item.healed_at < FIGHT_WINDOW_SECONDS and item.heals >= FIGHT_FREE_HEALS:
             due = item.healed_at + min(FIGHT_CAP_SECONDS, 2.0 ** (item.heals - FIGHT_FREE_HEALS))
             if now < due:
                 item.work.move(item, "blocked")
@@ -314,6 +319,7 @@ class Work:
                 self.stand(item, "progressing", "somebody keeps changing it back; healed again later and later")
                 return
         item.work.move(item, "act")
+        self._stir(item.work)
 
     def settle(self, item: Item, live: Live) -> None:
         """It is as wanted: only its health counts from now on."""

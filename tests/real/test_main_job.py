@@ -120,26 +120,26 @@ def test_a_broken_file_holds_its_folder_alone(fleet: Fleet) -> None:
         {
             "a/namespace.yaml": fleet.namespace(),
             "a/x.yaml": fleet.config_map("x"),
-            "a/y.yaml": fleet.config_map("y"),
+            "a/w.yaml": fleet.config_map("w"),
             "b/z.yaml": fleet.config_map("z"),
         }
     )
     with fleet.daemon() as daemon:
         daemon.wait(first)
         broken = fleet.commit(
-            {"a/x.yaml": "apiVersion: v1\nkind: [", "a/y.yaml": None, "a/new.yaml": fleet.config_map("new"), "b/z.yaml": fleet.config_map("z", "2")}
+            {"a/x.yaml": "apiVersion: v1\nkind: [}", "a/w.yaml": None, "a/new.yaml": fleet.config_map("new"), "b/z.yaml": fleet.config_map("z", "2")}
         )
         daemon.wait(broken, healthy=False)
         until(lambda: (fleet.get("configmaps", "z") or {})["data"]["v"] == "2", "its neighbour goes on", 10)
         unit = daemon.unit("a")
         assert unit is not None and unit.state == "Held" and "a/x.yaml:2:" in unit.message and first[:7] in unit.message
-        assert fleet.names("configmaps") == ["x", "y", "z"]
-        fleet.patch("configmaps", "y", {"data": {"v": "by hand"}})
-        until(lambda: (fleet.get("configmaps", "y") or {})["data"]["v"] == "1", "what is held is still healed", 10)
+        assert fleet.names("configmaps") == ["w", "x", "z"]
+        fleet.patch("configmaps", "w", {"data": {"v": "by hand"}})
+        until(lambda: (fleet.get("configmaps", "w") or {})["data"]["v"] == "1", "what is held is still healed", 10)
     with fleet.daemon() as daemon:  # started with the broken file: the last readable version is found in history
         daemon.wait(broken, healthy=False)
         until(lambda: first[:7] in daemon.unit("a").message, "history is asked", 10)  # type: ignore[union-attr]
-        assert fleet.names("configmaps") == ["x", "y", "z"]
+        assert fleet.names("configmaps") == ["w", "x", "z"]
         mended = fleet.commit({"a/x.yaml": fleet.config_map("x", "2")})
         daemon.wait(mended)
         until(lambda: fleet.names("configmaps") == ["new", "x", "z"], "once mended, all of it is applied", 10)

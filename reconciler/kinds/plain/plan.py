@@ -15,10 +15,10 @@ from reconciler.core.view import View
 def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - plain objects do not depend on time
     """Plan one folder."""
     if spec.lane is None:
-        return Plan(prune=spec.held is None, status=Status("Held", spec.held.reason) if spec.held else None)
+        return Plan(prune=spec.held is None, status=Status("Held", str(spec.held)) if spec.held else None)
     if not spec.complete:
         assert spec.held is not None
-        return Plan({spec.lane: spec.held}, prune=False, status=Status("Held", spec.held.reason))
+        return Plan({spec.lane: spec.held}, prune=False, status=Status("Held", str(spec.held)))
     wanted: list[Wanted] = []
     problems: list[Problem] = []
     for manifest in spec.manifests:
@@ -29,5 +29,5 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - plain 
         held = Held(problems[0].message, problems[0].place)
         return Plan({spec.lane: held}, prune=False, status=Status("Held", str(problems[0])), problems=tuple(problems))
     if spec.held is not None:
-        return Plan({spec.lane: tuple(wanted)}, prune=False, status=Status("Held", spec.held.reason))
+        return Plan({spec.lane: tuple(wanted)}, prune=False, status=Status("Held", str(spec.held)))
     return Plan({spec.lane: tuple(wanted)})
