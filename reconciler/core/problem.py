@@ -19,6 +19,7 @@ Severity = Literal["error", "warning"]
 Pointer = tuple[str | int, ...]
 
 SHOWN_CHARACTERS = 60  # of one value or key in a message
+FIELD_CHARACTERS = 300  # of the path of a field
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,12 @@ def field(pointer: Pointer) -> str:
     for step in pointer:
         if isinstance(step, int):
             text += f"[{step}]"
-        elif step.isascii() and step.replace("-", "").replace("_", "").isalnum():
+        elif len(step) <= SHOWN_CHARACTERS and step.isascii() and step.replace("-", "").replace("_", "").isalnum():
             text += f".{step}" if text else step
         else:
             text += f"[{shown(step)}]"
+    if len(text) > FIELD_CHARACTERS:
+        text = "…" + text[-FIELD_CHARACTERS:]
     return text or "the object"
 
 

@@ -107,10 +107,11 @@ def _float_text(value: float) -> str | None:
         return None
     single = struct.pack("<f", value)
     (rounded,) = struct.unpack("<f", single)
-    texts = (f"{rounded:.{digits}e}" for digits in range(9))  # nine digits tell all 32-bit floats apart
+    # Up to six digits come back as they were, so the shortest are among six without their zeros; nine always suffice.
+    texts = (f"{rounded:.{digits}e}" for digits in (5, 6, 7, 8))
     text = next(text for text in texts if struct.pack("<f", float(text)) == single)
     mantissa, _, exponent = text.partition("e")
-    power = int(exponent)
+    mantissa, power = mantissa.rstrip("0").rstrip("."), int(exponent)
     if not -4 <= power < 6:
-        return text
+        return f"{mantissa}e{exponent}"
     return f"{float(text):.{max(0, len(mantissa.lstrip('-').replace('.', '')) - 1 - power)}f}"

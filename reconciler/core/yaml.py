@@ -37,7 +37,7 @@ from .problem import Severity, shown
 from .scalars import NUMERIC, SURPRISING, WORDS, key_text, number, tagged, without_fraction
 
 DEPTH = 200
-NODES = 500_000  # after aliases are expanded
+NODES = 300_000  # after aliases are expanded
 CHARACTERS = 16 << 20  # of source, after aliases are expanded
 ALIASES = 10_000
 DOCUMENTS = 10_000
@@ -46,6 +46,8 @@ WORDS_KEPT = 1000
 
 # What PyYAML lets slip beside its own errors, and what our own recursion may meet.
 UNFORESEEN = (YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError, MemoryError)
+
+TOO_MANY = f"more than {NODES} values in one file, counting what aliases repeat"
 
 _MERGE = "<<"
 
@@ -180,22 +182,19 @@ class DocumentReader:
             raise Refused(event.start_mark, f"nested more than {DEPTH} deep")
         self.deepest = max(self.deepest, depth)
 
-    def _leave(self, event: Event, nodes: int) -> None:
-        self.mark = event.end_mark
-        self.nodes += nodes + 1
-        if self.nodes > NODES:
-            raise Refused(event.end_mark, f"more than {NODES} values in one file, counting what aliases repeat")
-
     def _sequence(self, start: Event, depth: int) -> list[Any]:
         self._enter(start, depth)
         out: list[Any] = []
         take = self.take
         while type(event := take()) is not SequenceEndEvent:
+            self.nodes += 1
+            if self.nodes > NODES:
+                raise Refused(event.start_mark, TOO_MANY)
             if type(event) is ScalarEvent and event.anchor is None:
                 out.append(self._scalar(event))
             else:
                 out.append(self._node(event, depth + 1))
-        self._leave(event, len(out))
+        self.mark = event.end_mark
         return out
 
     def _mapping(self, start: Event, depth: int) -> dict[str, Any]:
@@ -204,6 +203,9 @@ class DocumentReader:
         lines: dict[str, int] = {}
         take = self.take
         while type(event := take()) is not MappingEndEvent:
+            self.nodes += 1
+            if self.nodes > NODES:
+                raise Refused(event.start_mark, TOO_MANY)
             key = self.key(event)
             value = take()
             if key is None:
@@ -220,7 +222,7 @@ class DocumentReader:
                 out[key] = text if is_text else self._scalar(value)
             else:
                 out[key] = self._node(value, depth + 1)
-        self._leave(event, len(out))
+        self.mark = event.end_mark
         return out
 
     def _merge(self, key: Event, value: Any, out: dict[str, Any], lines: dict[str, int]) -> None:

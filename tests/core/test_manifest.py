@@ -169,3 +169,11 @@ def test_checks_can_be_sent_to_workers(types: Types) -> None:
     file = pickle.loads(pickle.dumps(parse(text, "a.yaml", BLOB, checks)))
     assert [problem.message for problem in file.problems] == ["spec.verb is missing", "spec.of is missing"][:1]
     assert file.manifests[0].name == "a"
+
+
+def test_messages_are_short() -> None:
+    deep = "".join(f"{{{'k' * 50}: " for _ in range(50)) + "1" + "}" * 50
+    text = f"apiVersion: v1\nkind: A\nmetadata: {{name: {'a.' * 5000}, labels: {{? {'a' * 5000} : 1, b: {deep}}}}}\n"
+    problems = parse(text.encode(), "a.yaml", BLOB).problems
+    assert len(problems) == 3
+    assert max(len(problem.message) for problem in problems) < 200
