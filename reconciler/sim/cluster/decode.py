@@ -36,6 +36,21 @@ def empty(of: Type, api_version: str, kind: str) -> Json:
     return made | {"apiVersion": api_version, "kind": kind}
 
 
+def stored_object(of: Type, document: Json) -> Json:
+    """An object of any kind as it is stored, without defaults.
+
+    Raises:
+        DecodeError: a part has another form than its type.
+    """
+    if not of.rules:
+        made: Json = stored(of, document)
+        return made
+    kept: Json = pruned(of, document)
+    metadata = (of.fields or {})["metadata"]
+    kept["metadata"] = stored(metadata, document.get("metadata") or {}, "metadata")
+    return kept
+
+
 def stored(of: Type, value: Any, path: str = "") -> Any:
     """A value of a built-in type as it is stored, without defaults.
 
@@ -134,8 +149,13 @@ def _go_kind(value: Any) -> str:
     return {str: "string", bool: "bool", int: "number", float: "number"}.get(type(value), "null")
 
 
-def unknown_fields(of: Type, value: Any, path: str = "") -> Iterator[str]:
-    """The paths of fields that the type does not know, in the order of the document, as strict decoding names them."""
+def unknown_fields(of: Type, value: Any) -> list[str]:
+    """The paths of fields that the type does not know, as strict decoding names them: of custom kinds sorted."""
+    found = list(_unknown(of, value, ""))
+    return sorted(found) if of.rules else found
+
+
+def _unknown(of: Type, value: Any, path: str) -> Iterator[str]:
     if isinstance(value, dict) and of.is_map:
         for name, each in value.items():
             inner = (of.fields or {}).get(name) or of.values
@@ -143,10 +163,10 @@ def unknown_fields(of: Type, value: Any, path: str = "") -> Iterator[str]:
             if inner is None:
                 yield below
             else:
-                yield from unknown_fields(inner, each, below)
+                yield from _unknown(inner, each, below)
     elif isinstance(value, list) and of.items is not None:
         for index, each in enumerate(value):
-            yield from unknown_fields(of.items, each, f"{path}[{index}]")
+            yield from _unknown(of.items, each, f"{path}[{index}]")
 
 
 def pruned(of: Type, value: Any) -> Any:

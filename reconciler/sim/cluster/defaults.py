@@ -104,7 +104,8 @@ def defaulted(of: Type, value: Any) -> Any:
     if isinstance(value, dict) and of.is_map and not of.scalar:
         made = dict(value)
         for name, constant in CONSTANTS.get(of.name, {}).items():
-            made.setdefault(name, _copy(constant))
+            if made.get(name) is None or (made[name] == "" and _inner(of, name).always):
+                made[name] = _copy(constant)
         for name, inner in (of.fields or {}).items():
             if inner.default is not None and (inner.kept or inner.default not in ("", 0, False)):
                 made.setdefault(name, inner.default)
@@ -269,6 +270,12 @@ def _stateful_spec(made: Json) -> None:
         made["volumeClaimTemplates"] = [typed | claim for claim in made["volumeClaimTemplates"]]
 
 
+def _daemon_set(made: Json) -> None:
+    metadata = made["metadata"]
+    annotations = {"deprecated.daemonset.template.generation": "1"} | metadata.get("annotations", {})
+    made["metadata"] = {**metadata, "annotations": annotations}
+
+
 def _job(made: Json) -> None:
     spec = made["spec"] = dict(made["spec"])
     if "completions" not in spec and "parallelism" not in spec:
@@ -335,6 +342,7 @@ def _definition(made: Json) -> None:
 
 RULES: dict[str, Callable[[Json], None]] = {
     "apiextensions.v1.CustomResourceDefinition": _definition,
+    "apps.v1.DaemonSet": _daemon_set,
     "apps.v1.DaemonSetUpdateStrategy": _daemon_strategy,
     "apps.v1.DeploymentStrategy": _deployment_strategy,
     "apps.v1.StatefulSetSpec": _stateful_spec,

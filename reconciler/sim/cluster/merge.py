@@ -17,7 +17,7 @@ from typing import Any
 
 from . import errors, managers
 from .compare import Comparison, compare
-from .decode import empty
+from .decode import DecodeError, empty, stored_object
 from .fields import FieldsError, FieldSet, Path, to_text
 from .managers import Entry, Identity, Managers
 from .schema import Type
@@ -57,8 +57,8 @@ class Writer:
 def apply(types: Types, live: Json, config: Json, by: Writer, *, force: bool = False) -> Json:
     """The live object with `config` laid over it, and its new `managedFields`.
 
-    `live` is, where the object does not exist yet, the empty object of its kind (`decode.empty`). What comes back is as the
-    config wrote it: the caller brings it into the stored form and completes it, as after any decoding.
+    `live` is, where the object does not exist yet, the empty object of its kind (`decode.empty`). What comes back is in the
+    stored form; defaults are the caller's to add, as after any decoding.
 
     Raises:
         ApiError: a conflict (409), or a config that is none of this kind's (400, 500), in the server's words.
@@ -81,7 +81,12 @@ def apply(types: Types, live: Json, config: Json, by: Writer, *, force: bool = F
     owners = _take_over(owners, me, cache(lambda version: _compare(types, version, live, merged, by)), force=force)
     if not equal(live, merged) and me in owners:
         owners[me] = replace(owners[me], time=by.now)
-    return _with_managers(merged, _stripped(owners, me))
+    try:
+        made = stored_object(of, merged)
+    except DecodeError as error:
+        which = f"{_named(config)}; {gvk(by.api_version, by.kind)}"
+        raise errors.internal(f"failed to convert new typed object ({which}) to object: {error}") from None
+    return _with_managers(made, _stripped(owners, me))
 
 
 def update(types: Types, live: Json | None, new: Json, by: Writer) -> Json:
@@ -107,9 +112,15 @@ def _check_config(of: Type, config: Json, by: Writer) -> None:
     try:
         check(of, config)
     except TypedError as error:
-        names = metadata if isinstance(metadata, dict) else {}
-        which = f"{names.get('namespace', '')}/{names.get('name', '')}; {gvk(by.api_version, by.kind)}"
+        which = f"{_named(config)}; {gvk(by.api_version, by.kind)}"
         raise errors.internal(f"failed to create typed patch object ({which}): {error}") from None
+
+
+def _named(config: Json) -> str:
+    """Namespace and name as the config says them."""
+    metadata = config.get("metadata")
+    names = metadata if isinstance(metadata, dict) else {}
+    return f"{names.get('namespace', '')}/{names.get('name', '')}"
 
 
 def gvk(api_version: str, kind: str) -> str:

@@ -7,20 +7,20 @@ member adds it, `test` of an absent member against null holds, negative position
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from typing import Any
 
 from . import errors
 from .typed import equal
 
 Json = dict[str, Any]
+Edit = Callable[[Any, str], Any]  # of what holds the end of a path, and the key there: what takes its place
 
 OPERATIONS_LIMIT = 10_000
-_MISSING, _INDEX, _TEST = "missing value", "invalid index referenced", "test failed"
 
 
 class _Refused(Exception):
-    """An operation does not apply; the text is the server's."""
+    """An operation does not apply. The server does not say which one, so neither do we."""
 
 
 def merge_patch(document: Any, patch: Any) -> Any:
@@ -52,134 +52,102 @@ def json_patch(document: Any, operations: Any) -> Any:
     try:
         for operation in operations:
             document = _apply(document, operation)
-    except _Refused as refused:
-        text = f"the server rejected our request due to an error in our request ({refused})"
+    except _Refused:
+        text = "the server rejected our request due to an error in our request"
         raise errors.ApiError(422, "Invalid", text, {}) from None
     return document
 
 
 def _apply(document: Any, operation: Json) -> Any:
-    name, path = operation.get("op"), operation.get("path")
-    if not isinstance(path, str):
-        raise _Refused(f"{name} operation failed to decode path: {_MISSING}")
-    value = operation.get("value")
+    name, path, value = operation.get("op"), operation.get("path"), operation.get("value")
     if name == "add":
-        return _add(document, path, value, f'add operation does not apply: doc is missing path: "{path}"', "add")
+        return _at(document, path, _add(value))
     if name == "remove":
-        return _remove(document, path, f'remove operation does not apply: doc is missing path: "{path}"', path, "remove")
+        return _at(document, path, _remove)
     if name == "replace":
-        return _replace(document, path, value)
+        return value if path == "" and isinstance(value, dict | list) else _at(document, path, _replace(value))
     if name == "test":
-        _test(document, path, value)
+        if not equal(document if path == "" else _read(document, path), value):
+            raise _Refused
         return document
     if name in ("move", "copy"):
-        return _move_or_copy(document, name, path, operation.get("from"))
-    raise _Refused(f"Unexpected kind: {name if isinstance(name, str) else 'unknown'}")
+        source = operation.get("from")
+        value = _read(document, source)
+        return _at(_at(document, source, _remove) if name == "move" else document, path, _add(value))
+    raise _Refused
 
 
-def _move_or_copy(document: Any, name: str, path: str, source: Any) -> Any:
-    if not isinstance(source, str):
-        raise _Refused(f"{name} operation failed to decode from: operation, missing from field: {_MISSING}")
-    lost = f"{name} operation does not apply: doc is missing from path: {source}"
-    holder, key = _find(document, source, lost)
-    value = _get(holder, key, f"error in {name} for path: '{key}'")
-    if name == "move":
-        document = _remove(document, source, lost, key, "move")
-    return _add(document, path, value, f"{name} operation does not apply: doc is missing destination path: {path}", name)
+def _at(document: Any, path: Any, edit: Edit) -> Any:
+    """The document with what holds the end of a path edited; only what lies on the way is copied."""
+    return _descend(document, _steps(path), edit)
 
 
-def _find(document: Any, path: str, lost: str) -> tuple[Any, str]:
-    """What holds the end of a path, and its key there."""
-    steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")]
-    if len(steps) < 2:
-        raise _Refused(f"{lost}: {_MISSING}")
-    for step in steps[1:-1]:
-        try:
-            document = _get(document, step, "")
-        except _Refused:
-            document = None
+def _steps(path: Any) -> list[str]:
+    if not isinstance(path, str) or "/" not in path:
+        raise _Refused
+    return [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
+
+
+def _descend(holder: Any, steps: list[str], edit: Edit) -> Any:
+    if not isinstance(holder, dict | list):
+        raise _Refused
+    step, *rest = steps
+    if not rest:
+        return edit(holder, step)
+    new = _descend(_get(holder, step), rest, edit)
+    if isinstance(holder, dict):
+        return {**holder, step: new}
+    index = _index(step, len(holder))
+    return [*holder[:index], new, *holder[index + 1 :]]
+
+
+def _read(document: Any, path: Any) -> Any:
+    for step in _steps(path):
         if not isinstance(document, dict | list):
-            raise _Refused(f"{lost}: {_MISSING}")
-    return document, steps[-1]
+            raise _Refused
+        document = _get(document, step)
+    return document
 
 
-def _change(document: Any, path: str, new: Any) -> Any:
-    """The document with the holder at the end of a path replaced; only what lies on the way is copied."""
-    steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")][1:-1]
-    return _put(document, steps, new)
+def _get(holder: Any, step: str) -> Any:
+    return holder.get(step) if isinstance(holder, dict) else holder[_index(step, len(holder))]
 
 
-def _put(document: Any, steps: list[str], new: Any) -> Any:
-    if not steps:
-        return new
-    if isinstance(document, dict):
-        return {**document, steps[0]: _put(document[steps[0]], steps[1:], new)}
-    index = int(steps[0]) % len(document)
-    return [*document[:index], _put(document[index], steps[1:], new), *document[index + 1 :]]
-
-
-def _index(key: str, length: int, prefix: str) -> int:
+def _index(step: str, length: int) -> int:
     """A position in a list; negative ones count from the end."""
     try:
-        index = int(key)
+        index = int(step)
     except ValueError:
-        raise _Refused(f'{prefix}: strconv.Atoi: parsing {json.dumps(key)}: invalid syntax') from None
+        raise _Refused from None
     if not -length <= index < length:
-        raise _Refused(f"{prefix}: Unable to access invalid index: {index}: {_INDEX}")
+        raise _Refused
     return index % length
 
 
-def _get(holder: Any, key: str, prefix: str) -> Any:
-    if isinstance(holder, dict):
-        return holder.get(key)
-    return holder[_index(key, len(holder), prefix)]
+def _add(value: Any) -> Edit:
+    def edit(holder: Any, key: str) -> Any:
+        if isinstance(holder, dict):
+            return {**holder, key: value}
+        index = len(holder) if key == "-" else _index(key, len(holder) + 1)
+        return [*holder[:index], value, *holder[index:]]
+
+    return edit
 
 
-def _add(document: Any, path: str, value: Any, lost: str, name: str) -> Any:
-    holder, key = _find(document, path, lost)
-    if isinstance(holder, dict):
-        return _change(document, path, {**holder, key: value})
-    if key == "-":
-        return _change(document, path, [*holder, value])
-    prefix = f"error in {name} for path: '{path}'"
-    try:
-        int(key)
-    except ValueError:
-        text = f"{prefix}: value was not a proper array index: '{key}': strconv.Atoi: parsing {json.dumps(key)}: invalid syntax"
-        raise _Refused(text) from None
-    index = _index(key, len(holder) + 1, prefix)
-    return _change(document, path, [*holder[:index], value, *holder[index:]])
-
-
-def _remove(document: Any, path: str, lost: str, shown: str, name: str) -> Any:
-    holder, key = _find(document, path, lost)
-    prefix = f"error in {name} for path: '{shown}'"
+def _remove(holder: Any, key: str) -> Any:
     if isinstance(holder, dict):
         if key not in holder:
-            raise _Refused(f"{prefix}: Unable to remove nonexistent key: {key}: {_MISSING}")
-        return _change(document, path, {name: each for name, each in holder.items() if name != key})
-    index = _index(key, len(holder), prefix)
-    return _change(document, path, [*holder[:index], *holder[index + 1 :]])
+            raise _Refused
+        return {name: each for name, each in holder.items() if name != key}
+    index = _index(key, len(holder))
+    return [*holder[:index], *holder[index + 1 :]]
 
 
-def _replace(document: Any, path: str, value: Any) -> Any:
-    if not path:
-        if not isinstance(value, dict | list):
-            raise _Refused("replace operation value must be object or array: %!w(<nil>)")
-        return value
-    holder, key = _find(document, path, f"replace operation does not apply: doc is missing path: {path}")
-    if isinstance(holder, dict):
-        return _change(document, path, {**holder, key: value})
-    try:
-        index = _index(key, len(holder), "")
-    except _Refused:
-        raise _Refused(f"replace operation does not apply: doc is missing key: {path}: {_MISSING}") from None
-    return _change(document, path, [*holder[:index], value, *holder[index + 1 :]])
+def _replace(value: Any) -> Edit:
+    def edit(holder: Any, key: str) -> Any:
+        if isinstance(holder, dict):
+            return {**holder, key: value}
+        index = _index(key, len(holder))
+        return [*holder[:index], value, *holder[index + 1 :]]
 
-
-def _test(document: Any, path: str, value: Any) -> None:
-    if path:
-        holder, key = _find(document, path, f"test operation does not apply: is missing path: {path}")
-        document = _get(holder, key, f"error in test for path: '{path}'")
-    if not equal(document, value):
-        raise _Refused(f"testing value {path} failed: {_TEST}")
+    return edit

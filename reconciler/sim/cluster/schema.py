@@ -36,7 +36,7 @@ class Type:
     always: bool = False  # stored even where absent, as zero value
     patch_key: str = ""
     patch: str = ""
-    rules: Json = field(default_factory=dict)  # the node of a custom kind's schema
+    rules: Json = field(default_factory=dict)  # the node of a custom kind's schema; empty for a built-in type
 
     @property
     def is_map(self) -> bool:
@@ -131,7 +131,7 @@ def custom_type(schema: Json, metadata: Type) -> Type:
     base = _custom(schema, preserve=False)
     fields = {**(base.fields or {}), "apiVersion": Type(scalar="string"), "kind": Type(scalar="string")}
     fields["metadata"] = metadata
-    return replace(base, fields=fields)
+    return replace(base, fields=fields, rules=schema or {"type": "object"})
 
 
 def _custom(node: Json, preserve: bool) -> Type:

@@ -25,6 +25,10 @@ class _Refused(Exception):
     """The patch does not fit; the text is the server's."""
 
 
+class _Malformed(_Refused):
+    """A directive is not written as it must be: the caller's fault, so 400."""
+
+
 def strategic_patch(of: Type, document: Json, patch: Any) -> Json:
     """`patch` laid over `document`, both of type `of`.
 
@@ -35,6 +39,8 @@ def strategic_patch(of: Type, document: Json, patch: Any) -> Json:
         raise errors.bad_request("json: cannot unmarshal array into Go value of type map[string]interface {}")
     try:
         return _merge_maps(of, document, patch)
+    except _Malformed as malformed:
+        raise errors.bad_request(str(malformed)) from None
     except _Refused as refused:
         raise errors.internal(str(refused)) from None
 
@@ -85,7 +91,7 @@ def _retained(document: Json, patch: Json) -> tuple[Json, Json]:
     rest = {name: value for name, value in patch.items() if name != RETAIN}
     said = [name for name, value in rest.items() if value is not None and not name.startswith((DELETE_FROM, ORDER))]
     if not isinstance(keys, list) or any(name not in keys for name in said):
-        raise _Refused("invalid patch format of retainKeys")
+        raise _Malformed("invalid patch format of retainKeys")
     return {name: value for name, value in document.items() if name in keys}, rest
 
 
@@ -97,7 +103,7 @@ def _delete_values(merged: Json, name: str, values: Any) -> None:
 def _after_slash(name: str, error: str) -> str:
     _, slash, rest = name.partition("/")
     if not slash:
-        raise _Refused(error)
+        raise _Malformed(error)
     return rest
 
 
@@ -169,7 +175,7 @@ def _merge_in_order(of: Type | None, merged: Json, patch: Json, directive: str) 
     key = inner.patch_key if inner is not None else ""
     said = patch.get(name)
     if not isinstance(order, list) or not isinstance(said if name in patch else [], list):
-        raise _Refused("invalid patch format of setElementOrder list")
+        raise _Malformed("invalid patch format of setElementOrder list")
     _check_order(said or [], order, key)
     before = merged.get(name)
     if before is None and said is None:
