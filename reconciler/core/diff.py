@@ -189,8 +189,11 @@ class _Comparison:
             have = live.get(name)
             if value.__class__ is have.__class__ and value.__class__ in SIMPLE and value == have:
                 continue  # by far the most common case
-            below = fields.get(name) if fields is not None else item
-            self.value((*path, name), value, have, node if isinstance(node, dict) else None, below)
+            node = node if isinstance(node, dict) else None
+            if fields is None and have is None and node is None and value is not None and item is not None:
+                self.change((*path, name), value, None)  # a map keeps every key, empty or not
+                continue
+            self.value((*path, name), value, have, node, fields.get(name) if fields is not None else item)
         if ours and named < len(ours) - ("." in ours):
             for text, node in ours.items():
                 if text[:2] == "f:" and text[2:] not in wanted:
@@ -251,13 +254,12 @@ class _Comparison:
         found = same(wanted, live, type, self.types)
         if found.answer == "same":
             return
+        ours_still = node is not None and self.trusted
         if found.answer == "unsure":
-            if node is not None and self.trusted:
-                return
-            if node is not None or not isinstance(wanted, dict | list):
+            if not ours_still:
                 self.doubt = self.doubt or f"{pretty(path + found.path)} may mean the same"
-                return
-        elif node is not None and self.trusted:
+            return
+        if ours_still:
             # Nobody touched it since we applied this very value: the server, or a webhook, made another one of it.
             self.doubt = self.doubt or f"{pretty(path + found.path)} is stored otherwise than it was applied"
             return

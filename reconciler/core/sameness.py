@@ -24,7 +24,13 @@ Sameness = Literal["same", "different", "unsure"]
 SIMPLE: Final = (str, int, bool)  # types of which equal values of one type are the same
 DEPTH_LIMIT: Final = 100  # levels below one path; the API server's own limit for JSON is far higher than any kind needs
 
+RBAC_GROUP: Final = "rbac.authorization.k8s.io"
 DEFAULTS: Final[dict[str, dict[str, Any]]] = {
+    "admissionregistration.v1.MatchResources": {
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": {},
+        "objectSelector": {},
+    },
     "admissionregistration.v1.NamedRuleWithOperations": {"scope": "*"},
     "admissionregistration.v1.RuleWithOperations": {"scope": "*"},
     "batch.v1.PodFailurePolicyOnPodConditionsPattern": {"status": "True"},
@@ -40,8 +46,25 @@ DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "core.v1.ServiceAccountTokenProjection": {"expirationSeconds": 3600},
     "discovery.v1.EndpointPort": {"protocol": "TCP", "name": ""},
     "networking.v1.NetworkPolicyPort": {"protocol": "TCP"},
+    "rbac.v1.RoleRef": {"apiGroup": RBAC_GROUP},
+    "apiextensions.v1.CustomResourceDefinitionVersion": {},
+    "apiextensions.v1.JSONSchemaProps": {},
+    "autoscaling.v2.MetricIdentifier": {},
+    "autoscaling.v2.MetricTarget": {},
+    "core.v1.LocalObjectReference": {},
+    "discovery.v1.Endpoint": {},
+    "discovery.v1.EndpointConditions": {},
+    "meta.v1.LabelSelector": {},
+    "networking.v1.HTTPIngressPath": {},
+    "networking.v1.IngressRule": {},
+    "networking.v1.NetworkPolicyEgressRule": {},
+    "networking.v1.NetworkPolicyIngressRule": {},
+    "networking.v1.NetworkPolicyPeer": {},
+    "rbac.v1.PolicyRule": {},
 }
-_RBAC_GROUP: Final = "rbac.authorization.k8s.io"
+"""Every default of the types that stand here, as far as it is a constant; of other types nothing is known."""
+
+APPENDED: Final = ("core.v1.Toleration",)  # admission adds two to every bare pod (DefaultTolerationSeconds)
 
 
 class Found(NamedTuple):
@@ -77,7 +100,7 @@ def is_zero(value: Any) -> bool:
 
 def stores_zero(type: Type | None) -> bool | None:
     """Whether an explicit zero value of a type is stored; None where that is not known."""
-    if type is None or type.name == "any" or type.form == "struct":
+    if type is None or type.name == "any" or type.form == "struct" or (type.item is not None and type.item.name == "any"):
         return None
     return type.kept or type.always
 
@@ -91,7 +114,7 @@ def _same_maps(wanted: dict[str, Any], live: dict[str, Any], type: Type | None, 
         if have is None:
             if value is None:
                 continue
-            stored = stores_zero(below) if is_zero(value) else True
+            stored = stores_zero(below) if fields is not None and is_zero(value) else True  # maps keep all of their keys
             if stored is False:
                 continue
             found = Found("different" if stored else "unsure", (), value, None)
@@ -115,25 +138,29 @@ def _only_live(name: str, have: Any, wanted: dict[str, Any], type: Type | None, 
     """A field that only live has: a default, or what we no longer want."""
     if type is None:
         return "unsure"
-    if fields is None:
-        return "different"  # a map's own key, or arbitrary JSON: nothing there is defaulted
+    if fields is None:  # a key of a map: nobody adds any, but to amounts (LimitRange: requests from limits)
+        return "unsure" if type.item is not None and type.item.name == "quantity" else "different"
     below = fields.get(name)
     if below is None:
         return "unsure"
     if below.always and is_zero(have):
         return "same"
-    default = DEFAULTS.get(type.name, {}).get(name, below.default)
+    known = DEFAULTS.get(type.name)
+    default = (known or {}).get(name, below.default)
     if type.name == "rbac.v1.Subject" and name == "apiGroup":
-        default = _RBAC_GROUP if wanted.get("kind") in ("User", "Group") else ""
-    return "same" if default is not None and default == have else "unsure"
+        default = RBAC_GROUP if wanted.get("kind") in ("User", "Group") else ""
+    if default is not None and default == have:
+        return "same"
+    return "unsure" if known is None else "different"
 
 
 def _same_lists(wanted: list[Any], live: list[Any], type: Type | None, types: Types | None, depth: int) -> Found:
-    if len(wanted) != len(live):
-        return Found("different", (), wanted, live)
-    unsure: Found | None = None
     item = type.item if type is not None else None
-    for index, (value, have) in enumerate(zip(wanted, live, strict=True)):
+    appended = len(wanted) < len(live) and item is not None and item.name in APPENDED
+    if len(wanted) != len(live) and not appended:
+        return Found("different", (), wanted, live)
+    unsure = Found("unsure", (), wanted, live) if appended else None
+    for index, (value, have) in enumerate(zip(wanted, live, strict=False)):
         found = same(value, have, item, types, depth - 1)
         if found.answer == "different":
             return Found("different", (index, *found.path), found.wanted, found.live)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,14 @@ import kubernetes.config
 import yaml
 
 from reconciler.core import diff
+from tests.waiting import until
 
 CASES = Path(__file__).parent / "cases" / "diff"
 RECORDED = CASES / "recorded.jsonl"
 NAMESPACE = "diff-record"
 MANAGER = "reconciler"
-WAIT_SECONDS = 20.0
+SAME_READS = 4  # one after the other that say that nobody writes any more
+DEFAULTED_LIMIT = 30  # places of one object that the manifest does not name and that are edited by hand
 Json = Any
 Request = Callable[[str, str, Json, str], tuple[int, Json]]
 
@@ -125,28 +126,64 @@ class Subject:
         return live
 
     def remove(self) -> None:
-        """Delete it, finalizers or not."""
-        patch = {"metadata": {"finalizers": None}}
-        self.send("PATCH", self.path, patch, "application/merge-patch+json")
-        self.send("DELETE", self.path, None, "application/json")
+        """Delete it, finalizers or not, and wait until it is gone."""
+
+        def gone() -> bool:
+            self.send("PATCH", self.path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
+            self.send("DELETE", self.path + "?gracePeriodSeconds=0", None, "application/json")
+            return self.send("GET", self.path, None, "application/json")[0] == 404
+
+        until(gone, f"{self.path} to be gone")
+
+    def settled(self) -> Json:
+        """The live object once its controllers have stopped writing to it."""
+        seen: list[Json] = []
+
+        def quiet() -> bool:
+            seen.append(self.read())
+            return len(seen) > SAME_READS and len({one["metadata"]["resourceVersion"] for one in seen[-SAME_READS:]}) == 1
+
+        until(quiet, f"{self.path} to settle")
+        return seen[-1]
+
+    def heal(self, base: Json) -> None:
+        """Bring back what `base` was, with its owners; where that cannot be, begin anew."""
+        taken, _ = self.apply(self.wanted)
+        now = self.read()
+        if taken < 300 and _body(now) != _body(base):
+            metadata = {**base["metadata"], "resourceVersion": now["metadata"]["resourceVersion"]}
+            self.edit({**base, "metadata": metadata})
+            taken, _ = self.apply(self.wanted)
+            now = self.read()
+        if taken >= 300 or _body(now) != _body(base):
+            self.remove()
+            status, answer = self.apply(self.wanted)
+            assert status in (200, 201), answer
+            self.settled()
 
     def verdict(self, wanted: Json, live: Json) -> str | None:
         """What a forced apply would do: "changes" the object, "gives up" fields, "nothing"; None where it is refused."""
         status, made = self.apply(wanted, dry=True)
-        if status >= 300:
-            return None
+        if status >= 300 or _body(self.read()) != _body(live):
+            return None  # refused, or a controller was quicker
         if _body(made) != _body(live):
             return "changes"
         return "gives up" if _owned(live) - _owned(made) else "nothing"
 
 
 def _body(obj: Json) -> Json:
-    """What counts as the object: not who owns what, nor what every write moves, nor status."""
-    made = {name: value for name, value in obj.items() if name != "status"}
+    """What counts as the object: not who owns what, nor what every write moves, nor status, nor nulls."""
+    made = {name: _without_nulls(value) for name, value in obj.items() if name != "status"}
     made["metadata"] = {
         name: value for name, value in obj["metadata"].items() if name not in ("managedFields", "resourceVersion", "generation")
     }
     return made
+
+
+def _without_nulls(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {name: _without_nulls(below) for name, below in value.items() if below is not None}
+    return [_without_nulls(below) for below in value] if isinstance(value, list) else value
 
 
 def _owned(obj: Json) -> set[str]:
@@ -224,15 +261,9 @@ def dropped(obj: Json, path: tuple[str | int, ...]) -> Json:
 def record(subject: Subject) -> Iterator[Json]:
     """Everything that is recorded of one manifest: first its base, then the steps."""
     wanted = subject.wanted
-    until = time.monotonic() + WAIT_SECONDS
-    while True:
-        status, live = subject.apply(wanted)
-        if status in (200, 201) or time.monotonic() > until:
-            break
-        time.sleep(0.2)  # a definition is not served yet
-    assert status in (200, 201), (wanted["kind"], wanted["metadata"]["name"], live)
-    time.sleep(0.3)  # let its controller write what it writes
-    base = subject.read()
+    # A definition that was just applied is not served at once.
+    until(lambda: subject.apply(wanted)[0] in (200, 201), f"{subject.path} to be taken")
+    base = subject.settled()
     yield {"what": "applied", "wanted": wanted, "live": base, "expected": subject.verdict(wanted, base)}
 
     def step(what: str, path: tuple[str | int, ...], wanted_now: Json, live: Json) -> Iterator[Json]:
@@ -247,9 +278,12 @@ def record(subject: Subject) -> Iterator[Json]:
             }
 
     for path in list(places(wanted)):
-        for what, make in (("manifest changed", changed), ("manifest dropped", dropped)):
-            yield from step(what, path, make(wanted, path), base)
-    for path in list(places(base)):
+        if not isinstance(at(wanted, path), dict):  # an unknown field may be pruned without a word
+            yield from step("manifest changed", path, changed(wanted, path), base)
+        yield from step("manifest dropped", path, dropped(wanted, path), base)
+    written = list(places(wanted))
+    defaulted = [path for path in places(base) if path not in written]
+    for path in written + defaulted[:: 1 + len(defaulted) // DEFAULTED_LIMIT]:
         for what, make in (("edited by hand", changed), ("dropped by hand", dropped)):
             now = subject.read()
             if at(now, path) is None or not subject.edit(make(now, path)):
@@ -260,11 +294,7 @@ def record(subject: Subject) -> Iterator[Json]:
             yield from step(what, path, wanted, live)
             if at(live, path) is not None and at(wanted, path) is not None and subject.edit({**live, **_spec_of(base)}):
                 yield from step("edited back", path, wanted, subject.read())
-            if subject.apply(wanted)[0] >= 300 or _body(subject.read()) != _body(base):
-                subject.remove()  # something was left that an apply does not heal: begin anew
-                time.sleep(0.3)
-                assert subject.apply(wanted)[0] in (200, 201)
-                time.sleep(0.2)
+            subject.heal(base)
 
 
 def _spec_of(base: Json) -> Json:
