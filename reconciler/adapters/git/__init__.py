@@ -68,6 +68,7 @@ from .worktree import working_tree
 
 __all__ = ["Basic", "Bearer", "Counts", "Credentials", "Parse", "Repository", "address", "changes", "prepare", "working_tree"]
 
+NO_COMMIT = CommitId("")
 AUTHOR = ("reconciler", "reconciler@localhost")
 
 
@@ -100,6 +101,8 @@ class Repository:
         self._local: pygit2.Repository | None = None
         self._ignores = IgnoreFiles(self.counts)
         self._followed: dict[str, None] = {}
+        self._suspect: CommitId | None = None
+        self._unreadable: CommitId | None = None
 
     # -- effects ---------------------------------------------------------------------------------------------------------------
 
@@ -130,10 +133,11 @@ class Repository:
             steps, rewritten = self._history(repository).steps(since, tip, effect.history_limit)
             reader = Reader(repository, parse, self.counts)
             answer = tuple(CommitChanges(commit, tuple(map(reader.change, found))) for commit, found in steps)
+            self._suspect = None
             self._tidy()
             return Fetched(effect.id, answer, rewritten)
         except (GitTrouble, Damaged) as error:
-            return Fetched(effect.id, self._failed(error))
+            return Fetched(effect.id, self._failed(error, effect.tip))
 
     def read_past(self, effect: ReadPast, parse: Parse) -> PastRead:
         """The nearest earlier version of a folder, from what is here: no request."""
@@ -149,7 +153,7 @@ class Repository:
             reader = Reader(repository, parse, self.counts)
             return PastRead(effect.id, CommitChanges(found[0], tuple(map(reader.change, found[1]))))
         except (GitTrouble, Damaged) as error:
-            return PastRead(effect.id, self._failed(error))
+            return PastRead(effect.id, self._failed(error, effect.before))
 
     def read_files(self, effect: ReadFiles) -> FilesRead:
         """The bytes of all files below a folder, by path from the repository's top."""
@@ -165,7 +169,7 @@ class Repository:
             self._tidy()
             return FilesRead(effect.id, found)
         except (GitTrouble, Damaged) as error:
-            return FilesRead(effect.id, self._failed(error))
+            return FilesRead(effect.id, self._failed(error, effect.commit))
 
     def push(self, effect: Push) -> Pushed:
         """Put one commit on a branch, only if the branch is where the engine saw it.
@@ -190,7 +194,7 @@ class Repository:
             calls = push.Negotiation(target, self.credentials, self._cancelled, effect.expected)
             return push.to_remote(repository, effect, commit, calls)
         except (GitTrouble, Damaged) as error:
-            found = self._failed(error)
+            found = self._failed(error, effect.base or NO_COMMIT)
             return Pushed(effect.id, "refused" if found.permanent else "unreachable", message=found.message)
 
     # -- for the shell and the commands ----------------------------------------------------------------------------------------
@@ -242,6 +246,8 @@ class Repository:
         """See that `commit` is here, with one fetch of the refs `names` if it is not. Whether it then is, the caller looks."""
         if not refs.COMMIT_ID.fullmatch(commit):
             raise GitTrouble(f"{clean(commit)!r} is no full commit id", permanent=True)
+        if commit == self._unreadable:
+            raise GitTrouble(f"commit {commit[:12]} cannot be read: it is malformed")
         repository = self._open()
         target = self._address()
         with sound():
@@ -259,8 +265,11 @@ class Repository:
 
     def _tidy(self) -> None:
         if isinstance(self._address(), Remote):
-            with sound():
-                self._cache.tidy()
+            try:
+                with sound():
+                    self._cache.tidy()
+            except Damaged:  # a full disk, perhaps; what was asked for has been read
+                self._cache.forget()
 
     def _forbidden(self, effect: Push) -> str:
         """Why a push may not even be tried; "" where it may."""
@@ -272,11 +281,15 @@ class Repository:
             return f"a commit that does not follow {effect.expected[:12]} needs force"
         return ""
 
-    def _failed(self, error: GitTrouble | Damaged) -> GitFailure:
-        """A failure as an answer. A damaged cache is removed: the next fetch makes it anew."""
+    def _failed(self, error: GitTrouble | Damaged, commit: CommitId = NO_COMMIT) -> GitFailure:
+        """A failure as an answer. A damaged cache is removed: the next fetch makes it anew, but not time and again for one commit."""
         if isinstance(error, GitTrouble):
             return error.failure
         if isinstance(address(self._url), Local):
             return GitFailure(f"the repository of source {self.name} is damaged: {clean(str(error))}")
         self._cache.remove()
+        if commit == self._suspect:  # in a clone that was made anew: the fault is in the repository
+            self._unreadable = commit
+            return GitFailure(f"commit {commit[:12]} cannot be read: {clean(str(error))}")
+        self._suspect = commit
         return GitFailure(f"the cache of source {self.name} was damaged and is made anew: {clean(str(error))}")

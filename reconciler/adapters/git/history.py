@@ -21,6 +21,7 @@ from .trees import Difference, Node, Walk, subtree
 LOOK_BACK_LIMIT = 10_000  # commits in search of a folder's earlier version
 CHANGES_LIMIT = 50_000  # over all steps; more are told as one step
 SUBJECT_LIMIT = 200  # characters
+LAST_SECOND = 253_402_300_799  # of the year 9999: a commit may claim any time, calendars end there
 
 Step = tuple[Commit, list[Difference]]
 """A commit, and the paths at which it differs from the step before."""
@@ -41,7 +42,7 @@ def described(commit: pygit2.Commit) -> Commit:
         parent=parents[0] if parents else None,
         author=_text(commit.author.raw_name),
         author_email=_text(commit.author.raw_email),
-        at=float(commit.commit_time),
+        at=float(min(max(commit.commit_time, 0), LAST_SECOND)),
         subject=clean(message.partition("\n")[0])[:SUBJECT_LIMIT],
         merged=tuple(parents[1:]),
     )

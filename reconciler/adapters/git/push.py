@@ -102,9 +102,7 @@ def _tree(repository: pygit2.Repository, base: pygit2.Tree | None, changes: Tree
 class Negotiation(Callbacks):
     """Looks at the advertised tip before anything is sent."""
 
-    def __init__(
-        self, remote: Remote, credentials: Credentials | None, cancelled: threading.Event, expected: CommitId | None
-    ) -> None:
+    def __init__(self, remote: Remote, credentials: Credentials | None, cancelled: threading.Event, expected: CommitId | None) -> None:
         super().__init__(remote, credentials, cancelled)
         self._expected = expected
 

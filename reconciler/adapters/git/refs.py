@@ -23,11 +23,13 @@ SHORT_ID = re.compile(r"[0-9a-f]{7,39}")
 REF_LIMIT = 1024  # characters
 REFS_LIMIT = 1_000_000
 _PEELED = "^{}"
+_NOTHING = "0" * 40  # what a server lists for a ref that it cannot read
 
 
 def well_formed(ref: str) -> bool:
     """Whether `ref` is a full ref name that Git allows."""
-    return len(ref) <= REF_LIMIT and ref.startswith("refs/") and bool(pygit2.reference_is_valid_name(ref)) and ref.isprintable()
+    # Printable comes first: a name that is no UTF-8 cannot even be handed to libgit2.
+    return len(ref) <= REF_LIMIT and ref.startswith("refs/") and ref.isprintable() and bool(pygit2.reference_is_valid_name(ref))
 
 
 def refspec(ref: str) -> str:
@@ -45,9 +47,7 @@ def _kept(ref: str) -> str:
     return f"refs/sources/{hashlib.sha256(ref.encode()).hexdigest()[:32]}"
 
 
-def of_remote(
-    repository: pygit2.Repository, remote: Remote, calls: Callbacks, credentials: Credentials | None
-) -> dict[str, CommitId]:
+def of_remote(repository: pygit2.Repository, remote: Remote, calls: Callbacks, credentials: Credentials | None) -> dict[str, CommitId]:
     """What a server lists, each tag as the commit that it names."""
     try:
         heads = repository.remotes.create_anonymous(remote.url).list_heads(callbacks=calls)
@@ -57,17 +57,17 @@ def of_remote(
     if len(heads) > REFS_LIMIT:
         raise GitTrouble(f"{remote.url} lists more than {REFS_LIMIT:,} refs")
     listed = {head.name.removesuffix(_PEELED): CommitId(str(head.oid)) for head in heads if head.name is not None}
-    return {name: commit for name, commit in listed.items() if name == "HEAD" or well_formed(name)}
+    return {name: commit for name, commit in listed.items() if (name == "HEAD" or well_formed(name)) and commit != _NOTHING}
 
 
 def of_local(repository: pygit2.Repository) -> dict[str, CommitId]:
     """The refs of a repository on this machine that name commits."""
     listed: dict[str, CommitId] = {}
     with sound():
-        for name in ["HEAD", *repository.references]:
+        for name in ["HEAD", *filter(well_formed, repository.references)]:
             reference = repository.references.get(name)
             commit = _commit(reference) if reference is not None else None
-            if commit is not None and (name == "HEAD" or well_formed(name)):
+            if commit is not None:
                 listed[name] = commit
     return listed
 

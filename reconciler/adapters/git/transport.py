@@ -132,9 +132,7 @@ def _secrets(credentials: Credentials | None) -> tuple[str, ...]:
     return tuple(sorted((form for form in forms if form), key=len, reverse=True))
 
 
-def prepare(
-    *, ca_file: Path | None = None, connect_seconds: float = CONNECT_SECONDS, silence_seconds: float = SILENCE_SECONDS
-) -> None:
+def prepare(*, ca_file: Path | None = None, connect_seconds: float = CONNECT_SECONDS, silence_seconds: float = SILENCE_SECONDS) -> None:
     """Set what libgit2 holds for the whole process: isolation, time limits, certificates (`ca_file` adds to the system's).
 
     Ownership is not left to libgit2: paths are opened exactly as configured, never searched for upwards, nothing that a

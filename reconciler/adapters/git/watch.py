@@ -1,7 +1,8 @@
 """When a repository on this machine may have changed: its refs, seen by the operating system.
 
 Law of the module: it tells that something moved, never what; the next listing says that. A burst (a push moves several refs, each
-by way of a lock file) is told once.
+by way of a lock file) is told once. It is a convenience: where nothing can be watched (no repository, too many watches on this
+machine) it ends without a word, and polling goes on.
 
 Source: gitrepository-layout(5) for where refs live: `HEAD`, `packed-refs`, `refs/`, `reftable/`, `commondir` of a linked work tree.
 """
@@ -17,7 +18,7 @@ import pygit2
 from pygit2.enums import RepositoryOpenFlag
 from watchfiles import awatch
 
-from .transport import GitTrouble, clean, prepare_once
+from .transport import prepare_once
 
 BURST_MILLISECONDS = 200  # what comes within is one change
 STEP_MILLISECONDS = 50
@@ -28,27 +29,22 @@ _BELOW = ("refs", "reftable")
 def watched(path: Path) -> tuple[Path, ...]:
     """The folders in which the refs of the repository at `path` live: its own, and the shared one of a linked work tree.
 
-    Raises:
-        GitTrouble: there is no repository.
+    None where there is no repository.
     """
     prepare_once()
     try:
         own = Path(pygit2.Repository(str(path), RepositoryOpenFlag.NO_SEARCH).path)
-    except (pygit2.GitError, KeyError, ValueError) as error:
-        raise GitTrouble(f"there is no readable repository at {path}: {clean(str(error))}", permanent=True) from error
-    shared = own / "commondir"
-    if not shared.is_file():
-        return (own,)
-    return (own, (own / shared.read_text(encoding="utf-8").strip()).resolve())
+        shared = own / "commondir"
+        return (own, (own / shared.read_text(encoding="utf-8").strip()).resolve()) if shared.is_file() else (own,)
+    except (pygit2.GitError, KeyError, ValueError, OSError):
+        return ()
 
 
 async def changes(path: Path) -> AsyncGenerator[None, None]:
-    """Yield once for each burst of changes to the refs of the local repository at `path`, until closed.
-
-    Raises:
-        GitTrouble: there is no repository.
-    """
+    """Yield once for each burst of changes to the refs of the local repository at `path`, until closed. Never raises."""
     folders = await asyncio.to_thread(watched, path)
+    if not folders:
+        return
     deep = [folder / name for folder in folders for name in _BELOW if (folder / name).is_dir()]
     moved = asyncio.Event()
     stop = asyncio.Event()
@@ -77,9 +73,6 @@ async def changes(path: Path) -> AsyncGenerator[None, None]:
             await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 waiting.cancel()
-                for task in tasks:
-                    if task.done():
-                        task.result()  # why watching ended
                 return
             moved.clear()
             yield

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import subprocess
 from pathlib import Path
 
 import pygit2
 import pytest
+from pygit2.enums import ObjectType
 
 from reconciler.adapters.git import Repository, reading, trees
 from reconciler.core.identity import CommitId, SourceName
-from reconciler.core.messages import GitFailure, ReadFiles
-from reconciler.sim.gitserver import GitServer
+from reconciler.core.messages import GitFailure, ListRefs, ReadFiles
+from reconciler.sim.gitserver import GitServer, environment
 from tests.adapters.git.test_fetch import MAIN, fetched, steps, told
 from tests.gitserver import Tree, commit, commit_tree, git_server, raw_tree
 
@@ -130,6 +133,40 @@ def test_a_tree_built_to_be_endless_is_given_up(served: Path, repository: Reposi
 def test_commit_words_are_made_safe(served: Path, repository: Repository) -> None:
     said = steps(fetched(repository, commit(served, {"a.yaml": b"1"}, message="\x1b]0;x\x07 red \u202e" + "long " * 99)))[0].commit
     assert said.subject.isprintable() and said.subject.startswith("]0;x  red") and len(said.subject) <= 200
+
+
+def test_refs_with_odd_names_do_not_hide_the_others(served: Path, repository: Repository) -> None:
+    tip = commit(served, {"a.yaml": b"1"})
+    names = [b"refs/heads/\xff\xfe", "refs/heads/\u202e".encode(), "refs/heads/für".encode()]
+    for name in names:
+        subprocess.run([b"git", b"update-ref", name, tip.encode()], cwd=served, check=True, env=environment())
+    subprocess.run(["git", "symbolic-ref", "refs/heads/dangling", "refs/heads/none"], cwd=served, check=True, env=environment())
+    (served / "refs" / "heads" / "garbage").write_text("no id\n")
+    expected = {"HEAD": tip, MAIN: tip, "refs/heads/für": tip}
+    assert repository.list_refs(ListRefs(1, NAME)).refs == expected
+    assert Repository(NAME, str(served), served).list_refs(ListRefs(1, NAME)).refs == expected
+
+
+def test_a_commit_that_is_none_is_told_without_cloning_for_ever(served: Path, repository: Repository) -> None:
+    good = commit(served, {"a.yaml": b"1"})
+    raw = pygit2.Repository(str(served))
+    bad = CommitId(str(raw.odb.write(ObjectType.COMMIT, b"tree %s\n\nno author\n" % str(raw[good].tree_id).encode())))
+    (served / "refs" / "heads" / "main").write_text(bad + "\n")
+    said = [fetched(repository, bad, good).steps for _ in range(4)]
+    assert all(isinstance(answer, GitFailure) for answer in said) and f"commit {bad[:12]} cannot be read" in str(said[-1])
+    assert repository.counts.fetches <= 2
+    (served / "refs" / "heads" / "main").write_text(good + "\n")
+    assert told(fetched(repository, good)) == [{"a.yaml": True}]
+
+
+def test_a_commit_of_the_far_future(served: Path, repository: Repository) -> None:
+    raw = pygit2.Repository(str(served))
+    who = b"Eve <eve@example.org> 99999999999999999 +0000"
+    text = b"tree %s\nauthor %s\ncommitter %s\n\nlate\n" % (str(raw.TreeBuilder().write()).encode(), who, who)
+    late = CommitId(str(raw.odb.write(ObjectType.COMMIT, text)))
+    raw.references.create(MAIN, late)
+    at = steps(fetched(repository, late))[0].commit.at
+    assert dt.datetime.fromtimestamp(at, dt.UTC).year == 9999
 
 
 # -- ignore files -------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ import pygit2
 import pytest
 
 from reconciler.adapters.git import Repository, changes, working_tree
-from reconciler.adapters.git.transport import GitTrouble
 from reconciler.core.identity import SourceName
 from reconciler.core.messages import CommitChanges, GitFailure, ListRefs
 from reconciler.sim.gitserver import environment, installed
@@ -165,6 +164,8 @@ def test_a_linked_work_tree_sees_its_repository(local: Path, tmp_path: Path) -> 
     asyncio.run(told_of(tmp_path / "linked", f"git -C {local} update-ref refs/heads/fromN HEAD"))
 
 
-def test_watching_no_repository_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(GitTrouble, match="no readable repository"):
-        asyncio.run(told_of(tmp_path, "true"))
+def test_watching_no_repository_ends_at_once(tmp_path: Path) -> None:
+    async def told() -> list[None]:
+        return [told async for told in changes(tmp_path)]
+
+    assert asyncio.run(told()) == []
