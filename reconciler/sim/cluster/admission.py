@@ -10,15 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 from . import errors
-from .errors import Cause, ApiError
+from .definitions import FINALIZER
+from .errors import ApiError, Cause
 from .ids import Ids
+from .metadata import timestamp
 from .resources import Resource, Storage
 from .store import Json, Store
 
 NAMESPACES = Storage("", "namespaces")
 SERVICES = Storage("", "services")
+DEFINITIONS = Storage("apiextensions.k8s.io", "customresourcedefinitions")
 PROTECTED_NAMESPACES = ("default", "kube-system", "kube-public")
 _JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
+_TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -49,7 +53,7 @@ def on_create(store: Store, ids: Ids, resource: Resource, obj: Json) -> None:
         case ("", "Namespace"):
             obj["spec"] = {"finalizers": ["kubernetes"]}
         case ("", "Pod"):
-            _pod(store, obj)
+            _pod(store, ids, obj)
         case ("", "PersistentVolumeClaim"):
             _finalizer(obj, "kubernetes.io/pvc-protection")
         case ("", "PersistentVolume"):
@@ -61,8 +65,9 @@ def on_create(store: Store, ids: Ids, resource: Resource, obj: Json) -> None:
         case ("apps", "DaemonSet"):
             annotations = obj["metadata"].setdefault("annotations", {})
             annotations["deprecated.daemonset.template.generation"] = "1"
-        case ("scheduling.k8s.io", "PriorityClass"):
-            obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
+        case ("apiextensions.k8s.io", "CustomResourceDefinition"):
+            versions = (obj.get("spec") or {}).get("versions") or ()
+            obj["status"]["storedVersions"] = [version["name"] for version in versions if version.get("storage")]
 
 
 def _finalizer(obj: Json, name: str) -> None:
@@ -71,21 +76,51 @@ def _finalizer(obj: Json, name: str) -> None:
         finalizers.append(name)
 
 
-def _pod(store: Store, obj: Json) -> None:
+def _pod(store: Store, ids: Ids, obj: Json) -> None:
     spec = obj["spec"]
     account = spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", account)
     namespace = obj["metadata"]["namespace"]
-    if store.get(Storage("", "serviceaccounts"), namespace, account) is None:
+    found = store.get(Storage("", "serviceaccounts"), namespace, account)
+    if found is None:
         name = obj["metadata"].get("name", "")
         text = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
         raise errors.forbidden("", "pods", name, text)
+    if spec.get("automountServiceAccountToken", found.obj.get("automountServiceAccountToken", True)):
+        _mount_token(ids, spec)
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     tolerations = spec.setdefault("tolerations", [])
     for key in _TOLERATED:
         if not any(t.get("key") in (key, None) and t.get("effect", "NoExecute") == "NoExecute" for t in tolerations):
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
+    obj["status"]["qosClass"] = _service_class(spec)
+
+
+def _mount_token(ids: Ids, spec: Json) -> None:
+    name = f"kube-api-access-{ids.suffix()}"
+    token = {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}}
+    root = {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
+    where = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    space = {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": where}]}}
+    volume = {"name": name, "projected": {"sources": [token, root, space], "defaultMode": 420}}
+    spec["volumes"] = [*(spec.get("volumes") or ()), volume]
+    for part in ("initContainers", "containers"):
+        for container in spec.get(part) or ():
+            mounts = container.get("volumeMounts") or []
+            if not any(mount.get("mountPath") == _TOKEN_PATH for mount in mounts):
+                container["volumeMounts"] = [*mounts, {"name": name, "readOnly": True, "mountPath": _TOKEN_PATH}]
+
+
+def _service_class(spec: Json) -> str:
+    """The quality-of-service class that a pod's requests and limits make."""
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    rooms = [c.get("resources") or {} for c in containers]
+    if not any(room.get("requests") or room.get("limits") for room in rooms):
+        return "BestEffort"
+    full = all({"cpu", "memory"} <= (room.get("limits") or {}).keys() for room in rooms)
+    same = all((room.get("requests") or room.get("limits")) == room.get("limits") for room in rooms)
+    return "Guaranteed" if full and same else "Burstable"
 
 
 def _job(obj: Json) -> None:
@@ -97,6 +132,23 @@ def _job(obj: Json) -> None:
     values = dict(zip(_JOB_LABELS, (uid, name, uid, name), strict=True))
     template["labels"] = {**(template.get("labels") or {}), **values}
     spec.setdefault("selector", {"matchLabels": {_JOB_LABELS[0]: uid}})
+    # In the real server the labels of template and Job are one map where the Job brings none.
+    if not metadata.get("labels"):
+        metadata["labels"] = dict(template["labels"])
+
+
+def end_definition(definition: Json, now: float) -> None:
+    """Begin the end of a definition: its objects go first."""
+    _finalizer(definition, FINALIZER)
+    conditions = definition["status"].get("conditions") or []
+    told = {
+        "type": "Terminating",
+        "status": "True",
+        "lastTransitionTime": timestamp(now),
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    }
+    definition["status"]["conditions"] = [*(c for c in conditions if c["type"] != "Terminating"), told]
 
 
 def allocate(store: Store, ids: Ids, service: Json, old: Json | None) -> None:

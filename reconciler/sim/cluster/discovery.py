@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable
 
 from .http import Request, Response
-from .resources import Catalogue, Resource
+from .resources import Catalogue, Resource, builtin
 from .store import Json, encode
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -81,7 +81,10 @@ def _groups(catalogue: Catalogue) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for group, version in catalogue.versions():
         groups.setdefault(group, []).append(version)
-    return {group: _by_priority(versions) for group, versions in groups.items()}
+    # Groups of definitions come after the built-in ones, by name.
+    custom = sorted(group for group in groups if group not in {name for name, _ in builtin()})
+    order = [group for group in groups if group not in custom] + custom
+    return {group: _by_priority(groups[group]) for group in order}
 
 
 def _by_priority(versions: list[str]) -> list[str]:
@@ -124,7 +127,7 @@ def _resource_list(catalogue: Catalogue, group: str, version: str) -> Json:
         if "get" in about.verbs and about.kind not in _UNSTORED:
             row["storageVersionHash"] = _storage_hash(resource)
         rows.append(row)
-        rows += [_subresource_row(resource, name) for name in sorted(about.subresources)]
+        rows += [_subresource_row(resource, name) for name in about.subresources]
     made: Json = {"kind": "APIResourceList"}
     if group:
         made["apiVersion"] = "v1"
@@ -173,7 +176,7 @@ def _aggregate_rows(resources: Iterable[Resource]) -> list[Json]:
         if about.categories:
             row["categories"] = list(about.categories)
         if about.subresources:
-            row["subresources"] = [_aggregate_subresource(resource, name) for name in sorted(about.subresources)]
+            row["subresources"] = [_aggregate_subresource(resource, name) for name in about.subresources]
         rows.append(row)
     return rows
 

@@ -232,6 +232,9 @@ class Writes:
         finalizers = _deletion_finalizers(call, options, meta)
         if resource.storage == admission.NAMESPACES:
             return self._end_namespace(call, entry, obj)
+        if resource.storage == admission.DEFINITIONS and not meta.get("deletionTimestamp"):
+            admission.end_definition(obj, call.now)
+            finalizers = meta["finalizers"]
         if seconds:
             return self._begin_grace(call, entry, obj, seconds)
         if not finalizers:
