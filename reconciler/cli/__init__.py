@@ -15,7 +15,9 @@ from reconciler import __version__
 from reconciler.errors import ReconcilerError, UnansweredError
 from reconciler.lib.plain import plain
 
+from .plan import plan
 from .run import run
+from .status import status
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -66,5 +68,5 @@ def main() -> None:
     """Make clusters match Git: commit YAML, merge to approve, read the answer in Git."""
 
 
-for command in (run,):
+for command in (run, plan, status):
     main.add_command(command)

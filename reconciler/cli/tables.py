@@ -33,6 +33,9 @@ _COLOURS = {
     "Unknown": "magenta",
     "error": "red",
     "warning": "yellow",
+    "+": "green",
+    "~": "yellow",
+    "-": "red",
 }
 
 
@@ -66,6 +69,22 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], limit: int | Non
         if number and state is not None:
             parts[state] = painted(parts[state], row[state])
         lines.append((" " * GAP).join(parts).rstrip())
+    return lines
+
+
+def aligned(rows: Iterable[Sequence[str]], indent: str, limit: int | None) -> list[str]:
+    """Rows without a header, their columns below each other; what begins with + ~ - is coloured so."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    if not cells:
+        return []
+    widths = [max(width(row[index]) for row in cells) for index in range(len(cells[0]))]
+    if limit is not None:
+        widths = _squeezed(widths, limit - len(indent) - GAP * (len(widths) - 1))
+    lines = []
+    for row in cells:
+        parts = [pad(cut(cell, columns), columns) for cell, columns in zip(row, widths, strict=True)]
+        line = (indent + (" " * GAP).join(parts)).rstrip()
+        lines.append(painted(line, row[0][:1]))
     return lines
 
 

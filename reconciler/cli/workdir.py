@@ -3,7 +3,8 @@
 Law of the module: one directory belongs to one living process. It is private (0700), named after what the daemon reads and where it
 keeps its records, and held by an exclusive flock for the life of the process, which the kernel drops however the process ends. So a
 daemon that is started again gets its former directory, with the identity in it, and takes its own Lease over at once; a second one
-beside it gets the next directory and another identity, and stands by.
+beside it gets the next directory and another identity, and stands by. Commands that only read take directories of their own, so that
+a daemon that is started meanwhile finds its own free.
 
 Nothing in it is needed: thrown away, it costs a clone and at most one term of the Lease. Source: flock(2), XDG Base Directory 0.8.
 """
@@ -27,7 +28,7 @@ SLOTS_LIMIT = 8  # living processes with the same sources and home
 class WorkDir:
     """One directory, taken. Use it as a context; `path` is for caches, `identity` for the Lease."""
 
-    def __init__(self, config: Config, cache: Path | None = None) -> None:
+    def __init__(self, config: Config, cache: Path | None = None, *, reads_only: bool = False) -> None:
         """Take a directory below `cache` (default: the user's cache directory).
 
         Raises:
@@ -36,7 +37,7 @@ class WorkDir:
         self._lock = -1
         top = cache or default_cache()
         try:
-            self.path = self._take(top, _digest(config))
+            self.path = self._take(top, _digest(config) + ("-reader" if reads_only else ""))
             self.identity = config.identity or self._identity()
         except OSError as error:
             raise ConfigError(f"the cache in {top} cannot be used: {error.strerror}; name another one with --cache") from None

@@ -1,0 +1,244 @@
+"""What a commit would change, read from an engine that was told not to act.
+
+Law of the module: values only, in a fixed order: the same plan gives the same bytes, and `digest` names it. What it rests on
+(commits, versions of live objects) is no part of that. A Secret's values are not in it: the comparison never lets them out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from reconciler.core.change import HIDDEN, Change, describe
+from reconciler.core.engine import Engine
+from reconciler.core.identity import ClusterName, Lane, ObjectId, Place, UnitKey
+from reconciler.core.kind import Gate, Held
+from reconciler.core.lanes import Item, LaneWork
+from reconciler.core.messages import Commit
+from reconciler.core.observed import Live
+from reconciler.core.ownership import RESERVED_ANNOTATIONS
+from reconciler.core.prune import Waiting
+from reconciler.core.report import Report
+from reconciler.core.wanted import PRUNE
+
+Verb = Literal["create", "change", "delete", "keep"]
+VERBS: tuple[Verb, ...] = ("create", "change", "delete", "keep")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field that changes: `words` for people; values are None where a side has none, or where they are hidden."""
+
+    path: str
+    words: str
+    old: Any
+    new: Any
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One object that would change, and where that is written (deletions: where its unit is)."""
+
+    verb: Verb
+    object: ObjectId
+    file: str  # "" for what is written nowhere any more
+    place: Place | None
+    wave: int
+    fields: tuple[Field, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPlan:
+    """What changes of one unit in one cluster, in the order in which it would happen."""
+
+    unit: UnitKey
+    steps: tuple[Step, ...]
+    left_alone: tuple[str, ...]
+    approval: Gate | None  # that its deletions need
+    waits: str  # why its deletions would wait
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What would not work, or could not be found out."""
+
+    cluster: str
+    unit: str
+    place: Place | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The whole plan."""
+
+    commits: dict[str, Commit | None]
+    clusters: dict[ClusterName, tuple[UnitPlan, ...]]
+    troubles: tuple[Trouble, ...]
+
+    def count(self, verb: Verb) -> int:
+        """How many objects."""
+        return sum(step.verb == verb for units in self.clusters.values() for unit in units for step in unit.steps)
+
+    @property
+    def changes(self) -> int:
+        """How many objects would change."""
+        return sum(self.count(verb) for verb in VERBS if verb != "keep")
+
+    @property
+    def approvals(self) -> list[Gate]:
+        """What people would have to let through."""
+        return [unit.approval for units in self.clusters.values() for unit in units if unit.approval]
+
+    @property
+    def digest(self) -> str:
+        """The name of what would happen: two plans that do the same have the same."""
+        data = as_data(self)
+        body = msgspec.json.encode({"clusters": data["clusters"], "problems": data["problems"]}, order="deterministic")
+        return hashlib.sha256(body).hexdigest()
+
+
+def read(engine: Engine, report: Report) -> Planned:
+    """Read it off."""
+    leftovers = engine.pruner.leftovers()
+    clusters: dict[ClusterName, tuple[UnitPlan, ...]] = {}
+    for name in engine.clusters:
+        keys = {key: None for key, lane in engine.work.lanes if lane.cluster == name}
+        keys |= {key: None for key, cluster in leftovers if cluster == name}
+        units = [_unit(engine, key, name, leftovers.get((key, name), [])) for key in sorted(keys)]
+        clusters[name] = tuple(unit for unit in units if unit.steps or unit.left_alone)
+    return Planned(report.commits, clusters, tuple(_troubles(engine, report)))
+
+
+def _unit(engine: Engine, key: UnitKey, cluster: ClusterName, leftover: list[Live]) -> UnitPlan:
+    lanes = [work for (of, lane), work in engine.work.lanes.items() if of == key and lane.cluster == cluster]
+    items = [item for work in lanes if work.held is None for item in work.items.values()]
+    steps = [_step(item) for item in items if item.planned in ("create", "change")]
+    waiting = engine.pruner.waiting.get((key, cluster))
+    steps += [_deletion(engine, key, live, cluster, waiting) for live in leftover if not live.deleting]
+    steps.sort(key=lambda step: (VERBS.index(step.verb) > 1, step.wave, step.file, step.place or Place(""), step.object))
+    alone = tuple(f"{item.id}: {text}" for item in items for text in item.left_alone)
+    gate = waiting.gate if waiting and waiting.gate and not _approved(engine, key, waiting.gate, cluster) else None
+    return UnitPlan(key, tuple(steps), alone, gate, waiting.reason if waiting and (gate or not waiting.gate) else "")
+
+
+def _approved(engine: Engine, key: UnitKey, gate: Gate, cluster: ClusterName) -> bool:
+    from reconciler.core.approvals import find
+
+    return find(engine.sources[key.source], key, gate, cluster) is not None
+
+
+def _step(item: Item) -> Step:
+    assert item.planned in ("create", "change")
+    fields = tuple(_field(change) for change in item.changes if not _ours(change))
+    verb: Verb = "create" if item.planned == "create" else "change"
+    note = "" if fields or verb == "create" else "only our own marks" if item.changes else "what the server makes of it"
+    place = item.wanted.place
+    return Step(verb, item.id or item.wanted.id, place.path, place, item.wanted.wave, fields, note)
+
+
+def _ours(change: Change) -> bool:
+    """Whether a change is one of our own marks, which change with every edit."""
+    return len(change.path) == 3 and change.path[:2] == ("metadata", "annotations") and change.path[2] in RESERVED_ANNOTATIONS
+
+
+def _field(change: Change) -> Field:
+    hidden = change.wanted is HIDDEN or change.live is HIDDEN
+    words = describe(change).removeprefix(change.pretty).strip()
+    return Field(change.pretty, words, None if hidden else change.live, None if hidden else change.wanted, hidden)
+
+
+def _deletion(engine: Engine, key: UnitKey, live: Live, cluster: ClusterName, waiting: Waiting | None) -> Step:
+    unit = engine.units.units.get(key)
+    plan = unit.plan if unit else None
+    kept = next((why for ref, why in plan.keep.items() if ref.cluster == cluster and ref.id == live.id), "") if plan else ""
+    reason = next((item.reason for item in plan.leaving if item.ref.cluster == cluster and item.ref.id == live.id), "") if plan else ""
+    if live.annotations.get(PRUNE) == "disabled":
+        return Step("keep", live.id, "", None, 0, (), "reconciler.dev/prune: disabled")
+    if kept:
+        return Step("keep", live.id, "", None, 0, (), kept)
+    if waiting is not None and waiting.gate is None:
+        return Step("keep", live.id, "", None, 0, (), waiting.reason)
+    return Step("delete", live.id, "", None, 0, (), reason or "no longer in Git")
+
+
+# -- what would not work ----------
+
+
+def _troubles(engine: Engine, report: Report) -> list[Trouble]:
+    found = [Trouble("", "", None, f"source {name}: {problem}") for name, problem in report.source_problems.items() if problem]
+    found += [
+        Trouble(name, "", None, f"{name} {problem or 'has not answered'}; what would change there is not known")
+        for name, (state, problem) in report.clusters.items()
+        if state != "up"
+    ]
+    for unit in report.units:
+        held = engine.units.units.get(unit.key)
+        status = held.status if held else None
+        if unit.problems:
+            found += [Trouble("", str(unit.key), place, message) for place, message in unit.problems]
+        elif status is not None and status.state in ("Held", "Failed"):
+            found.append(Trouble("", str(unit.key), None, status.message))
+    for (key, lane), work in engine.work.lanes.items():
+        found += _lane_troubles(key, lane, work)
+    return sorted(dict.fromkeys(found), key=lambda one: (one.place or Place(""), one.cluster, one.unit, one.message))
+
+
+def _lane_troubles(key: UnitKey, lane: Lane, work: LaneWork) -> list[Trouble]:
+    if isinstance(work.held, Held):
+        return []  # the unit says so
+    unwell = [item for item in work.items.values() if item.message and (item.phase == "blocked" or item.standing == "blocked")]
+    return [
+        Trouble(lane.cluster, str(key), item.place or item.wanted.place, f"{item.wanted.id.kind}/{item.wanted.id.name}: {item.message}")
+        for item in unwell
+    ]
+
+
+# -- for machines ----------
+
+
+def as_data(plan: Planned) -> dict[str, Any]:
+    """All of it as JSON."""
+    return {
+        "sources": [{"name": name, "commit": commit.id if commit else None} for name, commit in plan.commits.items()],
+        "clusters": [
+            {"cluster": name, "units": [_unit_data(unit) for unit in units]} for name, units in plan.clusters.items()
+        ],
+        "problems": [
+            {"cluster": one.cluster, "unit": one.unit, "place": str(one.place) if one.place else "", "message": one.message}
+            for one in plan.troubles
+        ],
+        "approvals": [{"name": gate.name, "revision": gate.revision, "message": gate.message} for gate in plan.approvals],
+        "summary": {f"{verb}d" if verb.endswith("e") else verb: plan.count(verb) for verb in VERBS[:3]},
+    }
+
+
+def _unit_data(unit: UnitPlan) -> dict[str, Any]:
+    return {
+        "unit": str(unit.unit),
+        "steps": [
+            {
+                "change": step.verb,
+                "group": step.object.group,
+                "kind": step.object.kind,
+                "namespace": step.object.namespace,
+                "name": step.object.name,
+                "place": str(step.place) if step.place else "",
+                "wave": step.wave,
+                "note": step.note,
+                "fields": [
+                    {"path": field.path, "hidden": True} if field.hidden else {"path": field.path, "old": field.old, "new": field.new}
+                    for field in step.fields
+                ],
+            }
+            for step in unit.steps
+        ],
+        "leftAlone": list(unit.left_alone),
+        "approval": unit.approval.name if unit.approval else "",
+        "waits": unit.waits,
+    }

@@ -1,0 +1,118 @@
+"""Looking at everything without touching anything: the engine of `plan`, `status` and `get`.
+
+Law of the module: the same engine as the daemon's, told not to act: applies become server dry runs, nothing is stored or pushed. It
+ends when everything has settled, or with what is known by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from reconciler.adapters.git import Repository
+from reconciler.config import Config
+from reconciler.core.engine import Engine
+from reconciler.core.identity import Instant, SourceName
+from reconciler.core.messages import GitFailure, Log, ReadFiles
+from reconciler.core.report import Report
+from reconciler.core.status_files import UNITS_FOLDER, Before, read_back
+from reconciler.errors import ConfigError
+
+from . import revision, terminal
+from .assembly import Assembly, assemble, repositories
+from .settling import Settling
+from .workdir import WorkDir
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to read instead of what is configured; all empty: just that."""
+
+    source: str = ""  # which source is meant; "": the only one
+    revision: str = ""
+    folder: Path | None = None  # a clone, or with `working_tree` any folder, on this machine
+    working_tree: bool = False
+
+    @property
+    def special(self) -> bool:
+        """Whether anything but what is configured is read."""
+        return bool(self.revision or self.folder or self.working_tree)
+
+
+def look(
+    config: Config, cache: Path | None, timeout_seconds: float, answer: Callable[[Engine, Report], T], target: Target = Target()
+) -> tuple[T, bool]:
+    """Read everything, and have `answer` say what is asked; and whether that took too long to be the whole truth.
+
+    Raises:
+        ConfigError: what is configured, or asked for, cannot be.
+        UnansweredError: no repository or no cluster answered.
+    """
+    with WorkDir(config, cache, reads_only=True) as workdir, terminal.progress("reading Git") as say:
+        config, instead = _aimed(config, workdir.path / "git", target) if target.special else (config, {})
+
+        async def run() -> tuple[T, bool]:
+            parts = assemble(config, workdir, act=False, tell=_quiet, instead=instead)
+            try:
+                settling = Settling(parts, timeout_seconds, say)
+                report = await settling.wait()
+                if not target.special:
+                    report = _with_times(parts)
+                return answer(parts.engine, report), settling.timed_out
+            finally:
+                parts.cancel()
+                parts.close()
+
+        return asyncio.run(run())
+
+
+def _quiet(entry: Log, now: Instant) -> None:
+    """What goes wrong stands in the report."""
+
+
+def _aimed(config: Config, cache: Path, target: Target) -> tuple[Config, dict[SourceName, Repository]]:
+    """The configuration with the meant source at what is asked for, and the repository that it is read from."""
+    source = revision.chosen(config, target.source)
+    settings = source.settings
+    repository: Repository
+    if target.working_tree:
+        folder = target.folder or Path()
+        if not folder.is_dir():
+            raise ConfigError(f"there is no folder {folder}")
+        repository = revision.WorkingTree(settings, folder, cache)
+        return revision.with_source(config, replace(source, settings=replace(settings, commit=None))), {settings.name: repository}
+    if target.folder is not None:
+        repository = Repository(settings.name, str(target.folder.resolve()), cache, settings.path)
+    else:
+        repository = repositories(replace(config, sources=(source,)), cache)[settings.name]
+    aimed = revision.at(source, repository, target.revision or "HEAD")
+    return revision.with_source(config, aimed), {settings.name: repository}
+
+
+def _with_times(parts: Assembly) -> Report:
+    """Since when each unit has been in its state: the daemon knows, and tells on its status branch."""
+    engine = parts.engine
+    for name, source in engine.sources.items():
+        branch = source.settings.status_branch
+        ref = f"refs/heads/{branch}"
+        tip = (source.refs or {}).get(ref)
+        if not branch or tip is None:
+            continue
+        files = parts.repositories[name].read_files(ReadFiles(0, name, ref, tip, UNITS_FOLDER)).files
+        for content in files.values() if not isinstance(files, GitFailure) else ():
+            before = read_back(content)
+            if before is not None and before.key.source == name:
+                _carry(engine, before)
+    return engine.reports.report()
+
+
+def _carry(engine: Engine, before: Before) -> None:
+    held = engine.reports.since.states.get(before.key)
+    if held is not None and held[0] == before.state and before.since < held[1]:
+        engine.reports.since.states[before.key] = (before.state, before.since)
+        engine.reports.touch(before.key)
