@@ -214,11 +214,11 @@ def say_what_is_stored(
             else:
                 mark = "always" if "omitempty" not in options or (by_value and "omitzero" not in options) else ""
             if mark:
-                form = ({"scalar": form} if isinstance(form, str) else form) | {mark: True}
+                marked = ({"scalar": form} if isinstance(form, str) else form) | {mark: True}
                 about = by_short[name]["properties"][field]
                 if mark == "kept" and "default" in about:
-                    form["default"] = about["default"]
-                entry["fields"][field] = form
+                    marked["default"] = about["default"]
+                entry["fields"][field] = marked
 
 
 def references(fields: list[Any]) -> list[str]:

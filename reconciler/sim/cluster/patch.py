@@ -2,7 +2,8 @@
 
 Law of the module: a document and a patch in, a new document out, which may share parts with both; nothing is changed in
 place. Where the server's library (evanphx/json-patch v4) is laxer than the RFC, so is this: `replace` of an absent
-member adds it, `test` of an absent member against null holds, negative positions count from the end.
+member adds it, `test` of an absent member against null holds, negative positions count from the end. What is new to
+the document loses its nulls, inside lists too.
 """
 
 from __future__ import annotations
@@ -25,15 +26,24 @@ class _Refused(Exception):
 
 def merge_patch(document: Any, patch: Any) -> Any:
     """`patch` laid over `document`: null removes a member, a mapping merges, all else replaces."""
+    if not isinstance(document, dict):
+        return _without_nulls(patch)
     if not isinstance(patch, dict):
         return patch
-    merged = dict(document) if isinstance(document, dict) else {}
+    merged = dict(document)
     for name, value in patch.items():
         if value is None:
             merged.pop(name, None)
         else:
             merged[name] = merge_patch(merged.get(name), value)
     return merged
+
+
+def _without_nulls(value: Any) -> Any:
+    """A value without members that are null, in lists too (there the server goes beyond the RFC); null items stay."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 def json_patch(document: Any, operations: Any) -> Any:

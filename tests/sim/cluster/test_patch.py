@@ -93,7 +93,15 @@ def test_a_json_patch_has_a_limit() -> None:
     assert refused.value.code == 413
 
 
-@given(json_values, json_values)
+scalar_lists = st.lists(st.integers(-3, 3), max_size=3)
+merges = st.recursive(
+    st.one_of(st.none(), st.integers(-3, 3), scalar_lists),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(json_values, merges)
 def test_a_merge_patch_laid_on_twice_is_laid_on_once(document: Any, patch: Any) -> None:
     once = merge_patch(document, patch)
     assert equal(merge_patch(once, patch), once)
