@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from . import errors, managers
+from . import errors, kubectl, managers
 from .compare import Comparison, compare
 from .decode import DecodeError, empty, stored_object
 from .fields import FieldsError, FieldSet, Path, to_text
@@ -35,6 +35,14 @@ NEVER_OWNED = FieldSet.of(
     *(("f:metadata", "f:" + name) for name in ("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName")),
     *(("f:metadata", "f:" + name) for name in ("generation", "managedFields", "resourceVersion")),
 )
+
+
+class _Conflicts(Exception):
+    """What an apply would take, by whom it would take it from."""
+
+    def __init__(self, by_identity: dict[Identity, FieldSet]) -> None:
+        super().__init__()
+        self.by_identity = by_identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,20 @@ def apply(types: Types, live: Json, config: Json, by: Writer, *, force: bool = F
     of = types(by.api_version)
     assert of is not None, "the writer's version is served"
     _check_config(of, config, by)
+    try:
+        made = _apply(types, live, config, by, force=force)
+    except _Conflicts as conflicts:
+        allowed = kubectl.may_take(of, live, by.api_version) if by.manager == kubectl.MANAGER else managers.NO_FIELDS
+        left = {who: lost.difference(allowed) for who, lost in conflicts.by_identity.items()}
+        if any(left.values()):
+            raise conflict_error(left) from None
+        made = _apply(types, live, config, by, force=True)
+    return kubectl.synced(made, config) if by.manager == kubectl.MANAGER else made
+
+
+def _apply(types: Types, live: Json, config: Json, by: Writer, *, force: bool) -> Json:
+    of = types(by.api_version)
+    assert of is not None
     live, owners = _without_managers(live), _managers_of(live)
     if not owners:
         # An object that was never tracked: all that it holds belongs to a manager that stands for those before.
@@ -152,7 +174,7 @@ def _compare(types: Types, api_version: str, live: Json, new: Json, by: Writer) 
 
 
 def _take_over(owners: Managers, me: Identity, changes: Callable[[str], Comparison | None], *, force: bool) -> Managers:
-    """The entries without what others lose by the change; ApiError where they would and it is not forced."""
+    """The entries without what others lose by the change; `_Conflicts` where they would and it is not forced."""
     left: Managers = {}
     conflicts: dict[Identity, FieldSet] = {}
     for identity, entry in owners.items():
@@ -168,7 +190,7 @@ def _take_over(owners: Managers, me: Identity, changes: Callable[[str], Comparis
         if owned:
             left[identity] = replace(entry, fields=owned)
     if conflicts and not force:
-        raise conflict_error(conflicts)
+        raise _Conflicts(conflicts)
     return left
 
 
