@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     r"(?P<mark>[{}\[\],:])"
     r'|(?P<string>"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+")'
     r"|(?P<number>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?)"
-    r"|(?P<word>true|false|null)(?![A-Za-z0-9_])"
+    r"|(?P<word>true|false|null)"
 )
 _SPACE = re.compile(r"[ \t\n\r]*+")
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -153,8 +153,8 @@ def _form(path: str) -> Form:
 
 
 def _place(path: str, top: Node, pointer: Pointer, *, at_key: bool = False) -> Place:
-    node, found = top.down(pointer)
-    if node.key_line and ((at_key and found) or node.key_line != node.line):
+    node, _ = top.down(pointer)
+    if node.key_line and (at_key or node.key_line != node.line):
         return Place(path, node.key_line, node.key_column)
     return Place(path, node.line, node.column)
 

@@ -94,7 +94,6 @@ class _Locator:
 
     def entry(self, entries: dict[str | int, Node], key_event: Event, child: Node) -> None:
         key = self.reader.key(key_event)
-        self.reader.faults.clear()  # told before, by `load`
         if key is not None:
             child.key_line, child.key_column = key_event.start_mark.line + 1, key_event.start_mark.column + 1
             entries[key] = child

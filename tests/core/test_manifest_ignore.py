@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.ignore import BYTES, PATTERNS, read_ignore
+from reconciler.core.ignore import BYTES, PATH_CHARACTERS, PATTERNS, read_ignore
 
 PATTERN_FILE = b"""# a comment
 *.tmp.yaml
@@ -63,6 +63,12 @@ def test_a_file_that_cannot_be_read_ignores_nothing() -> None:
         ignored, (problem,) = read_ignore(text)
         assert str(problem) == f".reconcilerignore: {message}; ignores nothing"
         assert not ignored("a")
+
+
+def test_a_path_that_is_too_long_is_not_left_out() -> None:
+    ignored, _ = read_ignore(b"a*")
+    assert ignored("a" * PATH_CHARACTERS)
+    assert not ignored("a" * (PATH_CHARACTERS + 1))
 
 
 def test_patterns_are_at_most_so_many() -> None:

@@ -114,6 +114,16 @@ def test_json_has_places_too() -> None:
     assert one.place(("metadata", "name")) == ("a.json", 2, 23)
 
 
+def test_of_a_merge_of_many_the_first_counts() -> None:
+    text = b"{apiVersion: v1, kind: A, metadata: {name: a},\n p: &p {k: 1},\n q: &q {k: 2},\n r: {<<: [*p, *q]}}"
+    one = manifest(text)
+    assert (one.body()["r"], one.place(("r", "k"))) == ({"k": 1}, ("a.yaml", 2, 13))
+
+
+def test_the_longest_key_counts() -> None:
+    assert resolve({"a": {"b": 1}, "a.b": {"c": 1}}, "a.b.c") == ("a.b", "c")
+
+
 STEPS = st.lists(st.sampled_from(["spec", "containers", "ports", "alias", "merged", "b", "metadata", "labels", 0, 1, 2, "x"]), max_size=6)
 
 

@@ -46,6 +46,7 @@ def messages(schema: dict[str, Any], value: Any) -> list[str]:
          "a.x is an integer, must be a string"),
         ({"oneOf": [{"required": ["x"]}, {"required": ["y"]}]}, {"x": 1, "y": 1},
          "a fits more than one of the forms that it may have; it must fit one"),
+        ({"oneOf": [{"type": "string"}, {"type": "object", "required": ["x"]}]}, {}, "a.x is missing"),
         ({"not": {"required": ["x"]}}, {"x": 1}, "a is a mapping that may not stand there"),
         ({"items": {"type": "string"}}, ["x", 1], "a[1] is an integer, must be a string"),
         ({"not": {}}, 1, "a is an integer that may not stand there"),

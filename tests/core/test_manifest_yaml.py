@@ -243,6 +243,8 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "merge bomb": (MERGES, "aliases repeat too much"),
     "alias chain": (CHAIN, f"nested more than {DEPTH} deep"),
     "a large value repeated": (WIDE, "aliases repeat too much"),
+    "one level too deep": (b"[" * (DEPTH + 1) + b"]" * (DEPTH + 1), f"nested more than {DEPTH} deep"),
+    "values repeated": (b"a: &a [" + b"x," * 1000 + b"]\nb: [" + b"*a," * 300 + b"]", "aliases repeat too much"),
     "many aliases": (b"a: &a 1\nb: [" + b"*a," * (ALIASES + 1) + b"]", "aliases repeat too much"),
     "documents": (b"---\n{}\n" * (DOCUMENTS + 1), f"more than {DOCUMENTS} documents in one file"),
     "values": (b"[" + b"a," * (NODES + 1) + b"]", f"more than {NODES} values in one file, counting what aliases repeat"),
