@@ -42,7 +42,6 @@ def resources_of(definition: Json) -> list[Resource]:
             categories=tuple(names.get("categories") or ()),
             verbs=_VERBS,
             subresources=parts,
-            custom=True,
         )
         found.append(Resource(kind, names.get("listKind", ""), spec))
     return found

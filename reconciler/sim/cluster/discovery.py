@@ -1,4 +1,4 @@
-"""Paths that are no resources: discovery in both forms, health, version, OpenAPI.
+"""Paths that are no resources: discovery in both forms, health, version.
 
 Law of the module: answers follow from the catalogue alone. Legacy documents go group by group; the aggregated form (v2) answers
 /api and /apis at once and is what kubectl asks for first.
@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 
+from . import openapi
 from .http import Request, Response
 from .resources import Catalogue, Resource, builtin
 from .store import Json, encode
@@ -45,6 +46,8 @@ def answer(catalogue: Catalogue, request: Request) -> Response | None:
         return _document(VERSION)
     if parts[0] in ("healthz", "readyz", "livez") and len(parts) == 1:
         return _health(request, parts[0])
+    if parts[0] == "openapi":
+        return openapi.answer(catalogue, request)
     if path in ("/api", "/apis") and _aggregated(request.accept):
         return Response(200, encode(_aggregate(catalogue, path == "/api")), AGGREGATED)
     if path == "/api":
@@ -192,7 +195,7 @@ def _aggregate_subresource(resource: Resource, name: str) -> Json:
 
 
 def _paths(catalogue: Catalogue) -> Iterable[str]:
-    yield from ("/api", "/apis", "/version", "/openapi/v2", "/openapi/v3", *_HEALTH)
+    yield from ("/api", "/apis", "/version", "/openapi/v3", *_HEALTH)
     for group, version in catalogue.versions():
         yield f"/apis/{group}/{version}" if group else f"/api/{version}"
         if group:

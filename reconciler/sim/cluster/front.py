@@ -3,6 +3,9 @@
 Law of the module: it reads requests, hands them to a `Cluster` with the time, and writes answers; it decides nothing about objects.
 The clock is an argument. All calls into the cluster come from one event loop, so it needs no lock. A slow watcher holds nobody
 else up: each has its own cursor and reads history when it can.
+
+Where a token is set, a request must bring it, as a bearer token or as the first segment of its path: kubectl sends no credentials
+over plain HTTP, but keeps a path that stands in its kubeconfig.
 """
 
 from __future__ import annotations
@@ -55,12 +58,12 @@ class Front:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        if self._runner is not None:
-            await self._runner.cleanup()
 
     def kubeconfig(self, name: str = "") -> dict[str, Any]:
         """A kubeconfig for this server; its one context has the cluster's name."""
@@ -80,8 +83,12 @@ class Front:
                 await asyncio.wait_for(self._wake.wait(), wait)
 
     async def _serve(self, incoming: web.Request) -> web.StreamResponse:
-        if refused := self._unauthorized(incoming):
-            return refused
+        for task in self._tasks:
+            if task.done():
+                task.result()  # controllers that broke must not look like controllers that rest
+        path = self._admitted(incoming)
+        if path is None:
+            return _plain(Response(401, encode(ApiError(401, "Unauthorized", "Unauthorized").status())))
         try:
             body = await incoming.read()
         except web.HTTPRequestEntityTooLarge:
@@ -90,7 +97,7 @@ class Front:
         headers = incoming.headers
         request = Request(
             incoming.method,
-            incoming.rel_url.raw_path,
+            path,
             parse_query(incoming.rel_url.raw_query_string),
             body,
             headers.get("Content-Type", ""),
@@ -104,11 +111,16 @@ class Front:
             return _plain(opened)
         return _plain(self.cluster.handle(request, self._clock()), "gzip" in headers.get("Accept-Encoding", ""))
 
-    def _unauthorized(self, incoming: web.Request) -> web.Response | None:
+    def _admitted(self, incoming: web.Request) -> str | None:
+        """The path that is asked for, None where the token is missing."""
+        path = incoming.rel_url.raw_path
+        if not self._token:
+            return path
+        first, _, rest = path[1:].partition("/")
+        if hmac.compare_digest(first.encode(), self._token.encode()):
+            return "/" + rest
         sent = incoming.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not self._token or hmac.compare_digest(sent.encode(), self._token.encode()):
-            return None
-        return _plain(Response(401, encode(ApiError(401, "Unauthorized", "Unauthorized").status())))
+        return path if hmac.compare_digest(sent.encode(), self._token.encode()) else None
 
     async def _stream(self, incoming: web.Request, cursor: Cursor) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": cursor.content_type})
@@ -145,10 +157,11 @@ def _plain(answer: Response, gzip: bool = False) -> web.Response:
 
 def kubeconfig(name: str, url: str, token: str = "") -> dict[str, Any]:
     """A kubeconfig with one context."""
+    server = f"{url}/{token}" if token else url
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": url}}],
+        "clusters": [{"name": name, "cluster": {"server": server}}],
         "users": [{"name": name, "user": {"token": token} if token else {}}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,

@@ -175,7 +175,6 @@ FIELDS: dict[tuple[str, str], dict[str, Callable[[Json], str]]] = {
     ("", "Service"): _paths("spec.clusterIP", "spec.type"),
     ("", "ReplicationController"): _paths("status.replicas"),
     ("", "Event"): {**_paths(*_INVOLVED, "reason", "reportingComponent", "type"), "source": _path("source", "component")},
-    ("apps", "ReplicaSet"): _paths("status.replicas"),
     ("batch", "Job"): _paths("status.successful"),
     ("certificates.k8s.io", "CertificateSigningRequest"): _paths("spec.signerName"),
 }
