@@ -11,6 +11,7 @@ the status, since nobody counts commits without fetching them.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Hashable
 from typing import Literal, NamedTuple
@@ -27,12 +28,14 @@ from .status_page import Line
 from .wire import Wire
 
 BATCH_SECONDS = 0.3
-BURST = 8  # commits in a row that wait for no more than that; then each waits twice as long as the one before
+BURST = 8
+"""Commits in a row that wait for no more than that; then each waits twice as long, until there is one every `status_seconds`."""
 START_LIMIT_SECONDS = 30.0
 """After a restart nothing is told before all is looked at, so that nobody reads "Unknown" of what is well; at most so long."""
 BACK_OFF_BASE_SECONDS = 5.0
 BACK_OFF_CAP_SECONDS = 600.0
 UNIT_FILES_LIMIT = 5_000
+RENDERS_PER_STEP = 200  # some 20 ms, so that the Lease and the clusters get their turn
 HISTORY_LIMIT = 1_000
 RACES_LIMIT = 5  # lost in a row before anybody hears of it
 PAGE = "STATUS.md"
@@ -40,6 +43,7 @@ HISTORY = "status/history.yaml"
 
 _COUNT = re.compile(rb"^commits: ([0-9]{1,9})$", re.MULTILINE)
 _READ = re.compile(rb"^read: ([0-9a-f]{40,64})$", re.MULTILINE)
+_WRITER = re.compile(rb"^writer: ([0-9a-f]{12})$", re.MULTILINE)
 Tip = CommitId | None | Literal["unknown"]
 
 
@@ -50,6 +54,7 @@ class Rendered(NamedTuple):
     path: str
     line: Line
     content: bytes
+    essence: Hashable  # what people hear of at once
 
 
 class Publisher:
@@ -73,11 +78,13 @@ class Publisher:
         self._due = False
         self._started_at: float | None = None  # of this life, where an earlier one has published
         self._pushed_at = float("-inf")
-        self._burst = 0
+        self._burst = 0.0
         self._told: object = None
         self._before: dict[UnitKey, Before] = {}  # of units that this life has not told of
         self._older: dict[UnitKey, Commit] = {}  # by which commit an earlier life saw a unit changed,
         self._read_before: str | None = None  # when this was the last one that it had read
+        self._gathered: Report | None = None  # what is being told: one report, however many steps it takes to render
+        self._stale: list[tuple[UnitReport, str]] = []  # what of it is still to be rendered, and where
         self._rendered: dict[UnitKey, Rendered] = {}
 
     # -- what happens ----------
@@ -88,7 +95,8 @@ class Publisher:
 
     def refs_listed(self) -> None:
         """The source's refs have been listed: perhaps somebody else has written to the branch."""
-        if not self._busy and self._tip != "unknown" and self._listed_tip() != self._tip:
+        known = not self._busy and self._tip != "unknown" and self.source.refs is not None
+        if known and self._listed_tip() != self._tip:
             self._tip = "unknown"
 
     @property
@@ -96,18 +104,18 @@ class Publisher:
         """Whether nothing waits to be published, or it cannot be and that has been told."""
         if not self._ref or self.problem or not self.source.loaded:
             return True
-        waits = self._busy or self._dirty or self._due or self._tip == "unknown"
+        waits = self._busy or self._dirty or self._due or self._gathered is not None or self._tip == "unknown"
         return not waits and not self.wire.has_timer(("counts", self.source.name))
 
     def run(self) -> None:
         """Publish what is due, or see to it that it will be."""
-        if not self._ref or self._busy or self.wire.has_timer(("status again", self.source.name)):
+        if not self._ref or not self.source.loaded or self.wire.has_timer(("status again", self.source.name)):
             return
-        if not self.source.loaded:
-            return
-        if self._tip == "unknown":
+        if not self._busy and self._tip == "unknown":
             self._look()
-        elif self._due:
+        if self._busy or self._tip == "unknown":
+            return
+        if self._due:
             self._due = False
             self._publish()
         elif self._dirty and not self.wire.has_timer(("status", self.source.name)):
@@ -121,9 +129,13 @@ class Publisher:
 
     def _batch_seconds(self) -> float:
         """How long to gather changes: longer and longer where they do not end."""
-        if self.wire.now.steady - self._pushed_at >= self.settings.status_seconds:
-            self._burst = 0
-        return float(min(max(BATCH_SECONDS, self.settings.status_seconds), BATCH_SECONDS * 2.0 ** max(0, self._burst - BURST)))
+        seconds: float = BATCH_SECONDS * 2.0 ** max(0.0, self._recent() - BURST)
+        return min(seconds, max(BATCH_SECONDS, self.settings.status_seconds))
+
+    def _recent(self) -> float:
+        """How many commits there were lately: one is forgotten every `status_seconds`."""
+        quiet = self.wire.now.steady - self._pushed_at
+        return max(0.0, self._burst - quiet / max(BATCH_SECONDS, self.settings.status_seconds))
 
     # -- reading what the branch holds ----------
 
@@ -131,6 +143,9 @@ class Publisher:
         return (self.source.refs or {}).get(self._ref)
 
     def _look(self) -> None:
+        if self._ref == self.source.settings.ref:
+            self._failed(f"{self._ref} is the branch that is followed; status needs a branch of its own")
+            return
         if self.source.refs is not None and not self._relist:
             self._read(self._listed_tip())
             return
@@ -161,9 +176,14 @@ class Publisher:
 
     def _take(self, tip: CommitId | None, files: dict[str, bytes]) -> None:
         """Start from what the branch holds."""
+        writer = _WRITER.search(files.get(HISTORY, b""))
+        if writer and writer[1].decode() != self._writer:
+            # Two daemons on one branch would answer each other's commits for ever.
+            self._failed(f"{self._ref} is written by another daemon or for another source; name another branch, or delete this one")
+            return
         self._relist = False
         self._note(tip)
-        self._files = files
+        self._files, self._told = files, None
         self._dirty = True
         for path, content in files.items():
             before = read_back(content) if path.startswith(UNITS_FOLDER) else None
@@ -186,36 +206,39 @@ class Publisher:
     # -- publishing ----------
 
     def _publish(self) -> None:
-        report = self._report()
-        if report is None:
+        if self._gathered is None:
+            self._gather()
+        for _ in range(min(RENDERS_PER_STEP, len(self._stale))):
+            self._render(*self._stale.pop())
+        report = self._gathered
+        if report is None or self._stale:
+            self._later("status", 0.0 if self._stale else 2 * BATCH_SECONDS)
             return
-        self._dirty = False
+        self._gathered = None
+        self._rendered = {unit.key: self._rendered[unit.key] for unit in report.units if unit.key.source == self.source.name}
         self.wire.cancel(("counts", self.source.name))
-        units = [unit for unit in report.units if unit.key.source == self.source.name]
         told = (
             report.commits[self.source.name],
             bool(report.source_problems[self.source.name]),
             tuple((name, state) for name, (state, _) in report.clusters.items()),
-            {unit.key: _essence(unit) for unit in units},
+            [held.essence for held in self._rendered.values()],
         )
         wait = self._pushed_at + self.settings.status_seconds - self.wire.now.steady
         if told == self._told and wait > 0:
             self._later("counts", wait)  # nothing else has changed: no hurry
             return
-        files = self._changed_files(report, units)
+        files = self._changed_files(report)
         if files:
-            self._push(files, units, told)
+            self._push(files, told)
         else:
-            self._told = told
+            self._succeeded(told)
 
-    def _report(self) -> Report | None:
-        """How everything stands, with the times of an earlier life where the state is still the same; None: not yet."""
+    def _gather(self) -> None:
+        """Take what is to be told from here on; nothing yet, while a life that follows another is still looking around."""
         report = self.reports.report()
         if self._started_at is not None:
-            waits = self._started_at + START_LIMIT_SECONDS - self.wire.now.steady
-            if not report.settled and waits > 0:
-                self._later("status", min(waits, 2 * BATCH_SECONDS))
-                return None
+            if not report.settled and self.wire.now.steady < self._started_at + START_LIMIT_SECONDS:
+                return
             self._started_at = None
         carried = False
         for unit in report.units:
@@ -224,24 +247,24 @@ class Publisher:
                 self.reports.since.states[unit.key] = (before.state, before.since)
                 self.reports.touch(unit.key)
                 carried = True
-        return self.reports.report() if carried else report
-
-    def _changed_files(self, report: Report, units: list[UnitReport]) -> dict[str, bytes | None]:
-        """What must be written so that the branch says what the report does."""
-        wanted: dict[str, bytes] = {}
-        rendered: dict[UnitKey, Rendered] = {}
-        for unit in units:
-            path = path_of(unit.key) if len(rendered) < UNIT_FILES_LIMIT else ""
+        self._gathered = report = self.reports.report() if carried else report
+        self._dirty = False
+        units = [unit for unit in report.units if unit.key.source == self.source.name]
+        for number, unit in enumerate(units):
             held = self._rendered.get(unit.key)
-            if held is None or held.unit is not unit or held.path != path:
-                commit = self._commit_of(unit)
-                content = unit_file(unit, commit) if path else b""
-                held = Rendered(unit, path, status_page.line(unit, commit, path), content)
-            rendered[unit.key] = held
-            if path:
-                wanted[path] = held.content
-        self._rendered = rendered
-        wanted[PAGE] = status_page.page(self.source.settings, report, [held.line for held in rendered.values()])
+            path = number < UNIT_FILES_LIMIT
+            if held is None or held.unit is not unit or bool(held.path) != path:
+                self._stale.append((unit, path_of(unit.key) if path else ""))
+
+    def _render(self, unit: UnitReport, path: str) -> None:
+        commit = self._commit_of(unit)
+        content = unit_file(unit, commit) if path else b""
+        self._rendered[unit.key] = Rendered(unit, path, status_page.line(unit, commit, path), content, _essence(unit))
+
+    def _changed_files(self, report: Report) -> dict[str, bytes | None]:
+        """What must be written so that the branch says what the report does."""
+        wanted = {held.path: held.content for held in self._rendered.values() if held.path}
+        wanted[PAGE] = status_page.page(self.source.settings, report, [held.line for held in self._rendered.values()])
         files: dict[str, bytes | None] = {path: content for path, content in wanted.items() if self._files.get(path) != content}
         files.update((path, None) for path in self._files if path.startswith(UNITS_FOLDER) and path not in wanted)
         return files
@@ -253,15 +276,15 @@ class Publisher:
             return before
         return unit.commit
 
-    def _push(self, files: dict[str, bytes | None], units: list[UnitReport], told: object) -> None:
+    def _push(self, files: dict[str, bytes | None], told: object) -> None:
         commit = self.source.desired.commit
         removed = (read_back(self._files[path]) for path, content in files.items() if content is None)
-        changes = [status_page.changed(unit) for unit in units if self._rendered[unit.key].path in files]
+        changes = [status_page.changed(held.unit) for held in self._rendered.values() if held.path in files]
         changes += [status_page.gone(before.key) for before in removed if before is not None]
         found = _COUNT.search(self._files.get(HISTORY, b""))
         count = int(found[1]) + 1 if found and self._tip is not None else 1
         anew = count > HISTORY_LIMIT
-        files[HISTORY] = _history(1 if anew else count, commit)
+        files[HISTORY] = self._history(1 if anew else count, commit)
         after = {path: content for path, content in {**self._files, **files}.items() if content is not None}
         self._busy = True
         self.wire.git(
@@ -277,23 +300,41 @@ class Publisher:
             force=anew,
         )
 
+    @property
+    def _writer(self) -> str:
+        """Who we are, without telling the installation's id to all who read the branch."""
+        return hashlib.sha256(f"{self.reports.engine.store.installation}/{self.source.name}".encode()).hexdigest()[:12]
+
+    def _history(self, count: int, commit: Commit | None) -> bytes:
+        lines = (
+            f"# The branch begins anew after {HISTORY_LIMIT} commits.",
+            f"commits: {count}",
+            f"read: {commit.id if commit else ''}",
+            f"writer: {self._writer}",
+        )
+        return ("\n".join(lines) + "\n").encode()
+
     def _pushed(self, answer: Pushed, files: dict[str, bytes], told: object) -> None:
         self._busy = False
         if answer.outcome == "pushed":
             self._note(answer.commit)
-            self._files, self._told = files, told
+            self._files = files
+            self._burst = self._recent() + 1.0
             self._pushed_at = self.wire.now.steady
-            self._burst += 1
-            self._failures = self._races = 0
-            if self.problem:
-                self.wire.log("info", "status published again", source=self.source.name)
-            self.problem = ""
+            self._succeeded(told)
             return
         self._races += answer.outcome == "stale"
         if answer.outcome == "stale" and self._races < RACES_LIMIT:
             self._again(BATCH_SECONDS)
         else:
             self._failed(f"{answer.outcome}: {answer.message}")
+
+    def _succeeded(self, told: object) -> None:
+        """The branch says how everything stands."""
+        if self.problem:
+            self.wire.log("info", "status published again", source=self.source.name, branch=self._ref)
+        self._told, self.problem = told, ""
+        self._failures = self._races = 0
 
     def _failed(self, why: str) -> None:
         self._failures += 1
@@ -314,6 +355,3 @@ def _essence(unit: UnitReport) -> Hashable:
     lanes = tuple((lane.cluster, lane.state) for lane in unit.lanes)
     return (unit.state, unit.waits_for, commit, lanes, unit.problems, unit.gates)
 
-
-def _history(count: int, commit: Commit | None) -> bytes:
-    return f"# The branch begins anew after {HISTORY_LIMIT} commits.\ncommits: {count}\nread: {commit.id if commit else ''}\n".encode()
