@@ -18,6 +18,7 @@ from reconciler.lib.plain import plain
 from .plan import plan
 from .run import run
 from .status import status
+from .validate import validate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -68,5 +69,5 @@ def main() -> None:
     """Make clusters match Git: commit YAML, merge to approve, read the answer in Git."""
 
 
-for command in (run, plan, status):
+for command in (run, plan, validate, status):
     main.add_command(command)

@@ -68,7 +68,7 @@ def plan(
 
 def as_text(plan: Planned, limit: int | None) -> list[str]:
     """The lines that people read."""
-    from .tables import fitted, painted
+    from .tables import findings, fitted
 
     lines = [fitted(_title(plan), limit)]
     for name, units in plan.clusters.items():
@@ -81,10 +81,8 @@ def as_text(plan: Planned, limit: int | None) -> list[str]:
             lines += _unit_lines(unit, " " * (len(name) + 4), limit)
     if plan.troubles:
         lines.append("")
-    for one in plan.troubles:
-        place = f"{one.place}  " if one.place else ""
-        on = f" ({one.cluster})" if one.cluster and one.place else ""
-        lines.append(f"{painted('error', 'error')}  {fitted(f'{place}{one.message}{on}', None)}")
+    rows = [(str(one.place or one.unit or one.cluster or "source"), "error", one.message) for one in plan.troubles]
+    lines += findings(rows, limit)
     return [*lines, "", _summary(plan)]
 
 

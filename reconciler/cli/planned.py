@@ -20,7 +20,6 @@ from reconciler.core.lanes import Item, LaneWork
 from reconciler.core.messages import Commit
 from reconciler.core.observed import Live
 from reconciler.core.ownership import RESERVED_ANNOTATIONS
-from reconciler.core.prune import Waiting
 from reconciler.core.report import Report
 from reconciler.core.wanted import PRUNE
 
@@ -60,7 +59,7 @@ class UnitPlan:
     steps: tuple[Step, ...]
     left_alone: tuple[str, ...]
     approval: Gate | None  # that its deletions need
-    waits: str  # why its deletions would wait
+    waits: str  # why its deletions need one
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +119,12 @@ def _unit(engine: Engine, key: UnitKey, cluster: ClusterName, leftover: list[Liv
     items = [item for work in lanes if work.held is None for item in work.items.values()]
     steps = [_step(item) for item in items if item.planned in ("create", "change")]
     waiting = engine.pruner.waiting.get((key, cluster))
-    steps += [_deletion(engine, key, live, cluster, waiting) for live in leftover if not live.deleting]
+    if waiting is None or waiting.gate is not None:  # else nothing goes, whoever approves: the unit is held, and says why
+        steps += [_deletion(engine, key, live, cluster) for live in leftover if not live.deleting]
     steps.sort(key=lambda step: (VERBS.index(step.verb) > 1, step.wave, step.file, step.place or Place(""), step.object))
     alone = tuple(f"{item.id}: {text}" for item in items for text in item.left_alone)
     gate = waiting.gate if waiting and waiting.gate and not _approved(engine, key, waiting.gate, cluster) else None
-    return UnitPlan(key, tuple(steps), alone, gate, waiting.reason if waiting and (gate or not waiting.gate) else "")
+    return UnitPlan(key, tuple(steps), alone, gate, waiting.reason if waiting and gate else "")
 
 
 def _approved(engine: Engine, key: UnitKey, gate: Gate, cluster: ClusterName) -> bool:
@@ -153,7 +153,7 @@ def _field(change: Change) -> Field:
     return Field(change.pretty, words, None if hidden else change.live, None if hidden else change.wanted, hidden)
 
 
-def _deletion(engine: Engine, key: UnitKey, live: Live, cluster: ClusterName, waiting: Waiting | None) -> Step:
+def _deletion(engine: Engine, key: UnitKey, live: Live, cluster: ClusterName) -> Step:
     unit = engine.units.units.get(key)
     plan = unit.plan if unit else None
     kept = next((why for ref, why in plan.keep.items() if ref.cluster == cluster and ref.id == live.id), "") if plan else ""
@@ -162,8 +162,6 @@ def _deletion(engine: Engine, key: UnitKey, live: Live, cluster: ClusterName, wa
         return Step("keep", live.id, "", None, 0, (), "reconciler.dev/prune: disabled")
     if kept:
         return Step("keep", live.id, "", None, 0, (), kept)
-    if waiting is not None and waiting.gate is None:
-        return Step("keep", live.id, "", None, 0, (), waiting.reason)
     return Step("delete", live.id, "", None, 0, (), reason or "no longer in Git")
 
 
@@ -183,7 +181,8 @@ def _troubles(engine: Engine, report: Report) -> list[Trouble]:
         if unit.problems:
             found += [Trouble("", str(unit.key), place, message) for place, message in unit.problems]
         elif status is not None and status.state in ("Held", "Failed"):
-            found.append(Trouble("", str(unit.key), None, status.message))
+            where = held.spec.held.place if held and held.spec and held.spec.held else None
+            found.append(Trouble("", str(unit.key), where, status.message.removeprefix(f"{where}: ")))
     for (key, lane), work in engine.work.lanes.items():
         found += _lane_troubles(key, lane, work)
     return sorted(dict.fromkeys(found), key=lambda one: (one.place or Place(""), one.cluster, one.unit, one.message))
@@ -193,10 +192,13 @@ def _lane_troubles(key: UnitKey, lane: Lane, work: LaneWork) -> list[Trouble]:
     if isinstance(work.held, Held):
         return []  # the unit says so
     unwell = [item for item in work.items.values() if item.message and (item.phase == "blocked" or item.standing == "blocked")]
-    return [
-        Trouble(lane.cluster, str(key), item.place or item.wanted.place, f"{item.wanted.id.kind}/{item.wanted.id.name}: {item.message}")
-        for item in unwell
-    ]
+    return [Trouble(lane.cluster, str(key), item.place or item.wanted.place, _named(item)) for item in unwell]
+
+
+def _named(item: Item) -> str:
+    """What is said of an object, with its name before it, unless it begins with that."""
+    name = f"{item.wanted.id.kind}/{item.wanted.id.name}"
+    return item.message if item.message.startswith(name) else f"{name}: {item.message}"
 
 
 # -- for machines ----------

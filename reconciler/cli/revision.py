@@ -14,7 +14,7 @@ from reconciler.adapters.git.worktree import UNCOMMITTED
 from reconciler.config import Config, SourceConfig
 from reconciler.core.identity import CommitId
 from reconciler.core.manifest import parse
-from reconciler.core.messages import Fetch, Fetched, GitFailure, ListRefs, PastRead, ReadPast, RefsListed
+from reconciler.core.messages import CommitChanges, Fetch, Fetched, FileChange, GitFailure, ListRefs, PastRead, ReadPast, RefsListed
 from reconciler.core.settings import SourceSettings
 from reconciler.errors import ConfigError, UnansweredError
 
@@ -34,13 +34,29 @@ class WorkingTree(Repository):
         return RefsListed(effect.id, {self._ref: UNCOMMITTED})
 
     def fetch(self, effect: Fetch, parse: Parse) -> Fetched:
-        """All files."""
+        """What is checked out, where this is a clone, and upon it what is not committed: what cannot be read is held as of there."""
         found = working_tree(self._folder, parse, Clock().now().wall)
-        return Fetched(effect.id, found if isinstance(found, GitFailure) else (found,))
+        if isinstance(found, GitFailure):
+            return Fetched(effect.id, found)
+        head = self._head(effect, parse)
+        if head is None:
+            return Fetched(effect.id, (found,))
+        before = {change.path: change.blob for change in head.changes}
+        changes = [change for change in found.changes if before.get(change.path) != change.blob]
+        here = {change.path: None for change in found.changes}
+        changes += [FileChange(path, None, None) for path in before if path not in here]
+        return Fetched(effect.id, (head, replace(found, changes=tuple(changes))))
 
-    def read_past(self, effect: ReadPast, parse: Parse) -> PastRead:  # noqa: ARG002 - the shape of the base class
-        """There is no history: what cannot be read now never could."""
-        return PastRead(effect.id, None)
+    def _head(self, effect: Fetch, parse: Parse) -> CommitChanges | None:
+        listed = super().list_refs(ListRefs(0, effect.source)).refs
+        if isinstance(listed, GitFailure) or "HEAD" not in listed:
+            return None
+        steps = super().fetch(Fetch(0, effect.source, effect.ref, listed["HEAD"], None, 1), parse).steps
+        return None if isinstance(steps, GitFailure) else steps[-1]
+
+    def read_past(self, effect: ReadPast, parse: Parse) -> PastRead:
+        """What was before: of the files here, that is what is checked out, which is read already."""
+        return PastRead(effect.id, None) if effect.before == UNCOMMITTED else super().read_past(effect, parse)
 
 
 def chosen(config: Config, name: str) -> SourceConfig:

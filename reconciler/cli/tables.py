@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from reconciler.lib.plain import cut, pad, plain, width
 Format = Literal["table", "wide", "json", "yaml"]
 
 GAP = 2  # columns between two columns
+MESSAGE_MIN = 30  # columns of a message beside its place; with less room it begins below
 COLUMN_MIN = 8  # a column gives way no further
 _COLOURS = {
     "Healthy": "green",
@@ -85,6 +87,30 @@ def aligned(rows: Iterable[Sequence[str]], indent: str, limit: int | None) -> li
         parts = [pad(cut(cell, columns), columns) for cell, columns in zip(row, widths, strict=True)]
         line = (indent + (" " * GAP).join(parts)).rstrip()
         lines.append(painted(line, row[0][:1]))
+    return lines
+
+
+def findings(rows: Iterable[tuple[str, str, str]], limit: int | None) -> list[str]:
+    """Place, severity and message, one a line; on a narrow terminal the message goes on below itself, for it must be read in full."""
+    cells = [(plain(place), word, plain(message)) for place, word, message in rows]
+    if not cells:
+        return []
+    wide = max(width(place) for place, _, _ in cells)
+    words = max(len(word) for _, word, _ in cells)
+    start = wide + words + 2 * GAP
+    below = 4 if limit is not None and start + MESSAGE_MIN > limit else start
+    lines = []
+    for place, word, message in cells:
+        head = f"{pad(place, wide)}{' ' * GAP}{painted(pad(word, words), word)}{' ' * GAP}"
+        if limit is None:
+            lines.append(head + message)
+            continue
+        parts = textwrap.wrap(message, limit - below, break_on_hyphens=False) or [""]
+        if below < start:
+            lines.append(head.rstrip())
+        else:
+            lines.append(head + parts.pop(0))
+        lines += [" " * below + part for part in parts]
     return lines
 
 

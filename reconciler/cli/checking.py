@@ -1,0 +1,97 @@
+"""What can be said of a tree of manifests without asking any cluster.
+
+Law of the module: pure. File by file the daemon's own parser has spoken; here is what only the whole tree shows: an object written twice,
+a place that no cluster is for, a policy that cannot be read. The words are those of the daemon, so that nobody hears two stories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reconciler.core.identity import Lane, Place
+from reconciler.core.manifest import Manifest, ManifestFile
+from reconciler.core.problem import Problem
+from reconciler.core.settings import Settings
+from reconciler.core.types import Types
+from reconciler.core.units import lane_of_path
+from reconciler.core.wanted import read
+
+Key = tuple[str, str, str, str, str]  # where, group, kind, namespace, name
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A tree, checked. `others` are the places of documents that are no manifests."""
+
+    files: int
+    manifests: int
+    problems: tuple[Problem, ...]
+    others: tuple[Place, ...]
+
+    def count(self, severity: str) -> int:
+        """How many problems of a severity."""
+        return sum(problem.severity == severity for problem in self.problems)
+
+
+def check(files: Iterable[ManifestFile], types: Types, settings: Settings | None) -> Checked:
+    """Check a whole tree; with `settings`, also whether its places fit the clusters that are configured."""
+    files = list(files)
+    problems: dict[Problem, None] = {}
+    for file in files:
+        problems.update(dict.fromkeys(file.problems))
+        for manifest in file.manifests:
+            problems.update(dict.fromkeys(read(manifest)[1]))
+    manifests = [manifest for file in files for manifest in file.manifests]
+    if settings is not None:
+        problems.update(dict.fromkeys(_misplaced(manifests, settings)))
+    problems.update(dict.fromkeys(_twice(manifests, types, settings)))
+    others = tuple(place for file in files for place in file.others)
+    return Checked(len(files), len(manifests), tuple(sorted(problems, key=lambda problem: (problem.place, problem.message))), others)
+
+
+def _misplaced(manifests: list[Manifest], settings: Settings) -> Iterable[Problem]:
+    """Manifests whose place in the tree leads to no cluster: told once for each folder."""
+    names: dict[str, object] = {cluster.name: None for cluster in settings.clusters}
+    default = settings.default_cluster
+    told: dict[str, None] = {}
+    for manifest in manifests:
+        folder = manifest.path.rpartition("/")[0]
+        lane = lane_of_path(manifest.path, names, default.name if default else None)
+        if isinstance(lane, str) and folder not in told:
+            told[folder] = None
+            yield Problem(manifest.place(), f"{lane} (there are: {', '.join(names)})")
+
+
+def _twice(manifests: list[Manifest], types: Types, settings: Settings | None) -> Iterable[Problem]:
+    """Objects that are written more than once for one cluster: a problem at each place."""
+    found: dict[Key, list[Manifest]] = {}
+    for manifest in manifests:
+        found.setdefault(_key(manifest, types, settings), []).append(manifest)
+    for key, same in found.items():
+        if len(same) == 1 or (key[2] == "Namespace" and len({manifest.json: None for manifest in same}) == 1):
+            continue
+        for manifest in same:
+            other = same[1] if manifest is same[0] else same[0]
+            yield Problem(manifest.place(), f"{manifest.kind}/{manifest.name} is also written at {other.place()}; one of them must go")
+
+
+def _key(manifest: Manifest, types: Types, settings: Settings | None) -> Key:
+    namespace = manifest.namespace
+    known = types.kind(manifest.group, manifest.version, manifest.kind)
+    where = _where(manifest.path, settings)
+    if known is not None and not known.namespaced:
+        namespace = ""
+    elif known is not None and not namespace:
+        cluster = settings.cluster(where) if settings is not None else None
+        namespace = cluster.namespace if cluster else "default"
+    return (where, manifest.group, manifest.kind, namespace, manifest.name)
+
+
+def _where(path: str, settings: Settings | None) -> str:
+    """The cluster that a path leads to, or a stand-in for it."""
+    parts = path.split("/")
+    names: list[str] = [cluster.name for cluster in settings.clusters] if settings else parts[1:2]
+    default = settings.default_cluster if settings else None
+    lane = lane_of_path(path, dict.fromkeys(names), default.name if default else "(default)")
+    return lane.cluster if isinstance(lane, Lane) else "(hub)" if lane is None else "(nowhere)"
