@@ -7,7 +7,7 @@ one adapter, whatever comes of it goes back in. A fault of the engine itself end
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from .core.messages import (
     Request,
     SourceHint,
     Stop,
+    WatchClosed,
+    WatchLines,
 )
 
 DRAIN_LIMIT = 2_000
@@ -62,7 +64,7 @@ class Shell:
         self._tell = tell
         self._inbox: asyncio.Queue[Input] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], None] = {}
-        self._watches: dict[int, asyncio.Task[None]] = {}
+        self._watches: dict[int, KubeClient] = {}
         # A repository is not made for many threads: each has one of its own (libgit2).
         self._threads = {name: ThreadPoolExecutor(1, f"git-{name}") for name in repositories}
         self._fault: BaseException | None = None
@@ -110,11 +112,12 @@ class Shell:
             case Log():
                 self._tell(effect, self.clock.now())
             case OpenWatch():
-                self._watches[effect.id] = self._start(self._watch(effect))
+                client = self._clusters[effect.cluster]
+                self._watches[effect.id] = client
+                self._start(self._watch(effect.id, client.watch(effect)))
             case CloseWatch():
-                task = self._watches.pop(effect.id, None)
-                if task is not None:
-                    task.cancel()
+                if effect.id in self._watches:
+                    self._watches[effect.id].close_watch(effect.id)
             case Request():
                 self._start(self._ask(effect))
             case _:
@@ -139,10 +142,10 @@ class Shell:
     async def _ask(self, effect: Request) -> None:
         self.put(await self._clusters[effect.cluster].perform(effect))
 
-    async def _watch(self, effect: OpenWatch) -> None:
-        async for message in self._clusters[effect.cluster].watch(effect):
+    async def _watch(self, id: int, messages: AsyncIterator[WatchLines | WatchClosed]) -> None:
+        async for message in messages:
             self.put(message)
-        self._watches.pop(effect.id, None)
+        self._watches.pop(id, None)
 
     async def _git(self, effect: ListRefs | Fetch | ReadPast | ReadFiles | Push) -> None:
         loop = asyncio.get_running_loop()

@@ -60,6 +60,7 @@ class Daemon:
         kinds: tuple[Kind, ...] = KINDS,
         entropy: bytes | None = None,
         status_branch: str = "reconciler-status",
+        status_seconds: float = 1.0,
     ) -> None:
         names = [ClusterName(name) for name in clusters]
         self.settings = Settings(
@@ -68,6 +69,7 @@ class Daemon:
             identity=identity,
             home=names[0],
             store_namespace=store,
+            status_seconds=status_seconds,
         )
         self.kubeconfigs = {ClusterName(name): config for name, config in clusters.items()}
         self.repository = Repository(SOURCE, url, folder / f"cache-{identity}", path, credentials)
