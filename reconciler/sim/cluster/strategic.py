@@ -180,14 +180,39 @@ def _merge_in_order(of: Type | None, merged: Json, patch: Json, directive: str) 
     before = merged.get(name)
     if before is None and said is None:
         return rest
+    if not before and not said:
+        raise _Refused("no elements in any of the given slices")
     if before is None:
         result = _without_directives(said)
     elif said is None:
         result = before
     else:
         result = _merge_lists(inner, before, said)
-    merged[name] = _ordered(result, order, before or [], key)
+    merged[name] = _ordered(result, order, _overwritten(before or [], said or [], key), key)
     return rest
+
+
+def _overwritten(before: list[Any], said: list[Any], key: str) -> list[Any]:
+    """The list that decides the places of items which the order does not name.
+
+    The server deletes from and appends to the live list in place, and then still looks at as many items as it had: deleted
+    items have made room, which new ones took. So is it here, because stored objects show it.
+    """
+    if not key:
+        return before
+    items, length = list(before), len(before)
+    for each in said:
+        if each.get(DIRECTIVE) == "delete":
+            while (found := _position(items[:length], _key_of(each, key), key)) >= 0:
+                items[found : length - 1] = items[found + 1 : length]
+                length -= 1
+    if any(each.get(DIRECTIVE) == "replace" for each in said):
+        return items
+    for each in said:
+        if DIRECTIVE not in each and _position(items[:length], _key_of(each, key), key) < 0 and length < len(items):
+            items[length] = each
+            length += 1
+    return items
 
 
 def _check_order(said: list[Any], order: list[Any], key: str) -> None:
