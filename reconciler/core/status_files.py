@@ -33,6 +33,7 @@ _SIMPLE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9_-])?", re.ASCII)
 _WORD = re.compile(r"[A-Za-z](?:[A-Za-z0-9 ._/+-]*[A-Za-z0-9_/])?", re.ASCII)
 _WORDS_OF_YAML = dict.fromkeys(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_KEY_LIMIT = 1_000  # characters of a key as written: YAML 1.1 §9.1.3 has 1,024
 _HEAD_LIMIT = 40  # lines that `read_back` looks at
 _MASK = "***"
 
@@ -166,11 +167,11 @@ def _block(value: dict[str, Any], indent: str) -> list[str]:
     lines = []
     for key, held in value.items():
         if isinstance(held, dict) and held:
-            lines += [f"{indent}{_scalar(str(key))}:", *_block(held, indent + "  ")]
+            lines += [f"{indent}{_key(key)}:", *_block(held, indent + "  ")]
         elif isinstance(held, list) and held:
-            lines += [f"{indent}{_scalar(str(key))}:", *_items(held, indent)]
+            lines += [f"{indent}{_key(key)}:", *_items(held, indent)]
         else:
-            lines.append(f"{indent}{_scalar(str(key))}: {_scalar(held)}")
+            lines.append(f"{indent}{_key(key)}: {_scalar(held)}")
     return lines
 
 
@@ -189,12 +190,18 @@ def _items(value: list[Any], indent: str) -> list[str]:
     return lines
 
 
+def _key(key: str) -> str:
+    text = _scalar(key)
+    return text if len(text) <= _KEY_LIMIT else _quoted(key[: _KEY_LIMIT // 10] + "…")
+
+
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
         return value if _WORD.fullmatch(value) and value.lower() not in _WORDS_OF_YAML else _quoted(value)
     if value is None or isinstance(value, bool | int | list | dict):
         return json.dumps(value)
-    return json.dumps(value) if value - value == 0 else _quoted(str(value))  # no NaN and no infinity in JSON
+    text = json.dumps(value)  # "5e-324" is text in YAML 1.1 and a number in 1.2: a dot makes it one in both
+    return text if "." in text else text.replace("e", ".0e")
 
 
 def _quoted(text: str) -> str:
