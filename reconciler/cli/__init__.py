@@ -15,9 +15,10 @@ from reconciler import __version__
 from reconciler.errors import ReconcilerError, UnansweredError
 from reconciler.lib.plain import plain
 
+from .change import approve
 from .plan import plan
 from .run import run
-from .status import status
+from .status import get, status
 from .validate import validate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -69,5 +70,5 @@ def main() -> None:
     """Make clusters match Git: commit YAML, merge to approve, read the answer in Git."""
 
 
-for command in (run, plan, validate, status):
+for command in (run, plan, validate, status, get, approve):
     main.add_command(command)

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler import log, schemas
 from reconciler.adapters.clock import Clock
-from reconciler.adapters.git import Repository, address, prepare
+from reconciler.adapters.git import AUTHOR, Repository, address, prepare
 from reconciler.adapters.git.transport import Local
 from reconciler.adapters.kube.auth import connection
 from reconciler.adapters.kube.client import KubeClient
-from reconciler.config import Config
+from reconciler.config import Config, SourceConfig
 from reconciler.core.engine import Engine
 from reconciler.core.identity import BlobId, Instant, SourceName
 from reconciler.core.manifest import Checks, ManifestFile, parse
@@ -55,13 +55,15 @@ def checks() -> Checks:
     return Checks.of(schemas.of_manifests(), Types.read(schemas.of_kubernetes()))
 
 
-def repositories(config: Config, cache: Path) -> dict[SourceName, Repository]:
-    """The repositories of all sources, with their credentials.
+def repositories(
+    sources: Iterable[SourceConfig], cache: Path, ca_file: Path | None, author: tuple[str, str] = AUTHOR
+) -> dict[SourceName, Repository]:
+    """The repositories of sources, with their credentials; `author` is in whose name they commit.
 
     Raises:
         ConfigError: credentials are not where they should be.
     """
-    prepare(ca_file=config.ca_file)
+    prepare(ca_file=ca_file)
     return {
         source.settings.name: Repository(
             source.settings.name,
@@ -69,8 +71,9 @@ def repositories(config: Config, cache: Path) -> dict[SourceName, Repository]:
             cache,
             source.settings.path,
             source.credentials.read() if source.credentials else None,
+            author=author,
         )
-        for source in config.sources
+        for source in sources
     }
 
 
@@ -84,7 +87,7 @@ def assemble(
     """
     # A hundred thousand small objects live long; looking through them again and again costs more than decoding them did.
     gc.set_threshold(100_000, 50, 100)
-    opened = {**repositories(config, workdir.path / "git"), **(instead or {})}
+    opened = {**repositories(config.sources, workdir.path / "git", config.ca_file), **(instead or {})}
     connections = {cluster.settings.name: connection(cluster.login) for cluster in config.clusters}
     against = checks()
 

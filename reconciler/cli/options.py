@@ -16,7 +16,7 @@ import click
 from reconciler.lib import durations
 
 if TYPE_CHECKING:
-    from reconciler.config import Config
+    from reconciler.config import Config, SourceConfig
 
 CONFIG = "reconciler.yaml"
 
@@ -52,6 +52,20 @@ class Where:
         if self.config is None and not Path(CONFIG).is_file():
             raise click.UsageError(f"Name a repository with --repo, or a configuration file with --config (there is no ./{CONFIG}).")
         return config.load(self.config or Path(CONFIG))
+
+    def sources(self) -> tuple[tuple[SourceConfig, ...], Path | None]:
+        """The repositories alone, and the certificates for them: for what needs no cluster.
+
+        Raises:
+            ConfigError: they cannot be used.
+            click.UsageError: nothing was named, or what does not go together.
+        """
+        from reconciler import config
+
+        if self.repo and not (self.config is not None and _given("config")):
+            return (config.repository_source(self.repo, self.branch or "main", self.path, self.source),), None
+        loaded = self.load()
+        return loaded.sources, loaded.ca_file
 
     def at(self, repo: str) -> Where:
         """The same with a repository where none was named, nor a configuration."""

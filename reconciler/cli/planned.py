@@ -107,7 +107,7 @@ def read(engine: Engine, report: Report) -> Planned:
     leftovers = engine.pruner.leftovers()
     clusters: dict[ClusterName, tuple[UnitPlan, ...]] = {}
     for name in engine.clusters:
-        keys = {key: None for key, lane in engine.work.lanes if lane.cluster == name}
+        keys = {work.unit: None for work in engine.work.all_lanes(name)}
         keys |= {key: None for key, cluster in leftovers if cluster == name}
         units = [_unit(engine, key, name, leftovers.get((key, name), [])) for key in sorted(keys)]
         clusters[name] = tuple(unit for unit in units if unit.steps or unit.left_alone)
@@ -115,7 +115,7 @@ def read(engine: Engine, report: Report) -> Planned:
 
 
 def _unit(engine: Engine, key: UnitKey, cluster: ClusterName, leftover: list[Live]) -> UnitPlan:
-    lanes = [work for (of, lane), work in engine.work.lanes.items() if of == key and lane.cluster == cluster]
+    lanes = [work for lane, work in engine.work.lanes.get(key, {}).items() if lane.cluster == cluster]
     items = [item for work in lanes if work.held is None for item in work.items.values()]
     steps = [_step(item) for item in items if item.planned in ("create", "change")]
     waiting = engine.pruner.waiting.get((key, cluster))
@@ -183,7 +183,8 @@ def _troubles(engine: Engine, report: Report) -> list[Trouble]:
         elif status is not None and status.state in ("Held", "Failed"):
             where = held.spec.held.place if held and held.spec and held.spec.held else None
             found.append(Trouble("", str(unit.key), where, status.message.removeprefix(f"{where}: ")))
-    for (key, lane), work in engine.work.lanes.items():
+    for work in engine.work.all_lanes():
+        key, lane = work.unit, work.lane
         found += _lane_troubles(key, lane, work)
     return sorted(dict.fromkeys(found), key=lambda one: (one.place or Place(""), one.cluster, one.unit, one.message))
 

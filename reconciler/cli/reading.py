@@ -89,7 +89,7 @@ def _aimed(config: Config, cache: Path, target: Target) -> tuple[Config, dict[So
     if target.folder is not None:
         repository = Repository(settings.name, str(target.folder.resolve()), cache, settings.path)
     else:
-        repository = repositories(replace(config, sources=(source,)), cache)[settings.name]
+        repository = repositories((source,), cache, config.ca_file)[settings.name]
     aimed = revision.at(source, repository, target.revision or "HEAD")
     return revision.with_source(config, aimed), {settings.name: repository}
 

@@ -38,3 +38,37 @@ def status(at: Where, *, timeout: float, output: Format) -> None:
         click.echo(f"not all of it was known after {timeout:g} seconds", err=True)
     if timed_out or not report.healthy:
         sys.exit(1)
+
+
+@click.command()
+@where
+@click.argument("kind")
+@click.argument("name", default="")
+@click.option("-n", "--namespace", default="", help="Only of this namespace.")
+@click.option("--cluster", default="", help="Only of this cluster.")
+@_TIMEOUT
+@output("table", "wide", "json", "yaml")
+def get(
+    at: Where, *, kind: str, name: str, namespace: str, cluster: str, timeout: float, output: Format
+) -> None:
+    """List the objects of a KIND that Git wants, on every cluster, and how each is.
+
+    KIND is as for kubectl: deployment, deployments, Deployment.apps. Exit code 1 where there are none.
+    """
+    from . import listing, reading, tables
+
+    pick = listing.Pick(kind.lower(), name, namespace, cluster)
+    (rows, kinds, now), timed_out = reading.look(
+        at.load(), at.cache, timeout, lambda engine, report: (listing.rows(engine, pick), listing.kinds(engine), report.at)
+    )
+    if timed_out:
+        click.echo(f"not all of it was known after {timeout:g} seconds", err=True)
+    if output in ("json", "yaml"):
+        tables.show([listing.as_data(row) for row in rows], output)
+    elif rows:
+        for line in listing.as_text(rows, now, tables.columns(), wide=output == "wide"):
+            click.echo(line)
+    else:
+        click.echo(f"Git wants no {kind}" + (f" {name}" if name else "") + f"; kinds that it wants: {', '.join(kinds) or 'none'}", err=True)
+    if timed_out or not rows:
+        sys.exit(1)
