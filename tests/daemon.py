@@ -6,6 +6,7 @@ Law of the module: everything is real but the process, so that a test can count 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Mapping
@@ -25,8 +26,8 @@ from reconciler.core.manifest import Checks, ManifestFile, parse
 from reconciler.core.messages import Answer, Effect, Input, OpenWatch, Request
 from reconciler.core.report import Report, UnitReport
 from reconciler.core.settings import ClusterSettings, Settings, SourceSettings
-from reconciler.kinds import KINDS
 from reconciler.core.types import Types
+from reconciler.kinds import KINDS
 from reconciler.shell import Shell
 from tests.waiting import until
 
@@ -114,10 +115,8 @@ class Daemon:
         shell.effects = self.effects
         self._shell = shell
         self._task = asyncio.ensure_future(shell.run())
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        except asyncio.CancelledError:
-            pass
 
     def _parse(self, text: bytes, path: str, blob: BlobId) -> ManifestFile:
         self.parses += 1
@@ -153,7 +152,7 @@ class Daemon:
 
     def phases(self) -> list[tuple[str, str, str]]:
         """Every object that is not done, and its phase: for a failure's message."""
-        items = [item for work in list(self.engine.work.lanes.values()) for item in list(work.items.values())]
+        items = [item for work in list(self.engine.work.all_lanes()) for item in list(work.items.values())]
         return [(str(item.wanted.id), item.phase, item.message) for item in items if item.phase != "done"]
 
     def requests(self, cluster: str | None = None) -> list[Request]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
 LOOK_AGAIN_SECONDS = 0.05
 
 
-def until(look: Callable[[], T], what: str, limit_seconds: float = 60.0) -> T:
+def until(look: Callable[[], T | Literal[False] | None], what: str, limit_seconds: float = 60.0) -> T:
     """Look again and again until `look` returns something true, and return that.
 
     Raises:

@@ -296,7 +296,7 @@ class Engine:
             self._forget_if_gone(unit)
 
     def _forget_if_gone(self, unit: Unit) -> None:
-        owns = any(key == unit.key for key, _ in self.pruner.owned)
+        owns = any((unit.key, name) in self.pruner.owned for name in self.clusters)
         if not owns and unit.plan is not None and unit.plan.record is None and not unit.saving:
             self.units.forget(unit.key)
 

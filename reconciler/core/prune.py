@@ -166,7 +166,7 @@ class Pruner:
             return not_planned
         if not cluster.all_listed:
             return "not every kind of the cluster is listed yet"
-        lanes = [work for (key, lane), work in self.work.lanes.items() if key == pair[0] and lane.cluster == pair[1]]
+        lanes = [work for lane, work in self.work.lanes.get(pair[0], {}).items() if lane.cluster == pair[1]]
         if any(work.held is not None for work in lanes):
             return "held"
         if self.work.settings.act and any(not work.applied for work in lanes):

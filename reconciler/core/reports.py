@@ -74,7 +74,7 @@ class Reports:
                 return False
         return not any(
             work.held is None and (work.moving_now or (work.waits and not work.standings.get("blocked")))
-            for work in engine.work.lanes.values()
+            for work in engine.work.all_lanes()
             if engine.clusters[work.lane.cluster].state == "up"
         )
 
@@ -99,15 +99,15 @@ class Reports:
         unit = engine.units.units[key]
         lanes = []
         seen: dict[str, None] = {}
-        for (of, lane), work in engine.work.lanes.items():
-            if of == key:
-                cluster = engine.clusters[lane.cluster]
-                waiting = engine.pruner.waiting.get((key, lane.cluster)) if lane.cluster not in seen else None
-                seen[lane.cluster] = None
-                lanes.append((lane_key(lane), lane_report(work, cluster, self._may_work(cluster), waiting)))
-        for (of, name), waiting in engine.pruner.waiting.items():
-            if of == key and name not in seen:
-                lanes.append(((name, ""), prune_report(engine.clusters[name], self._may_work(engine.clusters[name]), waiting)))
+        for lane, work in engine.work.lanes.get(key, {}).items():
+            cluster = engine.clusters[lane.cluster]
+            waiting = engine.pruner.waiting.get((key, lane.cluster)) if lane.cluster not in seen else None
+            seen[lane.cluster] = None
+            lanes.append((lane_key(lane), lane_report(work, cluster, self._may_work(cluster), waiting)))
+        for name, cluster in engine.clusters.items():
+            waiting = engine.pruner.waiting.get((key, name))
+            if waiting is not None and name not in seen:
+                lanes.append(((name, ""), prune_report(cluster, self._may_work(cluster), waiting)))
         source = engine.sources[key.source]
         commit = source.desired.commit
         if unit.spec and unit.spec.manifests:

@@ -7,7 +7,7 @@ re-checks that object alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from . import health
 from .apply import Context, InSync, Refuse, Send, decide
@@ -53,7 +53,7 @@ class Work:
         self.store = store
         self.clusters = clusters
         self.types = types
-        self.lanes: dict[tuple[UnitKey, Lane], LaneWork] = {}
+        self.lanes: dict[UnitKey, dict[Lane, LaneWork]] = {}
         self.claims = Claims()
         self.requests = Requests(self)
         self._commit_of = commit_of
@@ -87,15 +87,17 @@ class Work:
         self._on_moved(unit, lane.cluster)
 
     def _lane(self, unit: UnitKey, lane: Lane) -> LaneWork:
-        if (unit, lane) not in self.lanes:
-            self.lanes[unit, lane] = LaneWork(unit, lane)
-        return self.lanes[unit, lane]
+        lanes = self.lanes.setdefault(unit, {})
+        if lane not in lanes:
+            lanes[lane] = LaneWork(unit, lane)
+        return lanes[lane]
 
     def drop(self, unit: UnitKey, lane: Lane) -> None:
         """A unit wants nothing in a lane any more."""
         self.want(unit, lane, ())
-        self.lanes.pop((unit, lane))
-        self._busy[lane.cluster] = {work: None for work in self._busy[lane.cluster] if work.lane != lane or work.unit != unit}
+        self._busy[lane.cluster].pop(self.lanes[unit].pop(lane), None)
+        if not self.lanes[unit]:
+            del self.lanes[unit]
 
     def _claim(self, item: Item) -> bool:
         """Complete an object's identity and claim it, once its kind is known to the cluster."""
@@ -144,6 +146,8 @@ class Work:
         """A live object of ours has changed: whoever wants it looks again."""
         live = new or old
         assert live is not None
+        if live.id.kind == "Namespace" and old is None:
+            self._namespace_came(cluster, live.id.name)
         for item in self.claims.of(ObjectRef(cluster.name, live.id)):
             if item.phase in ("flight", "look"):
                 continue
@@ -154,13 +158,25 @@ class Work:
             else:
                 self.check(item)
 
+    def _namespace_came(self, cluster: Cluster, name: str) -> None:
+        for work in self.all_lanes(cluster.name):
+            for item in [*work.standings.get("blocked", ()), *work.waits]:
+                if item.id is not None and item.id.namespace == name:
+                    self.check(item)
+
     def cluster_changed(self, cluster: Cluster) -> None:
         """Reachability, discovery or a full list has changed: what waited for the cluster is checked again."""
-        for work in self.lanes.values():
-            if work.lane.cluster == cluster.name:
-                for item in list(work.waits):
-                    self.check(item)
-                self._stir(work)
+        for work in self.all_lanes(cluster.name):
+            for item in list(work.waits):
+                self.check(item)
+            self._stir(work)
+
+    def all_lanes(self, cluster: ClusterName | None = None) -> Iterator[LaneWork]:
+        """The lanes of all units, or of those in one cluster."""
+        for lanes in self.lanes.values():
+            for lane, work in lanes.items():
+                if cluster is None or lane.cluster == cluster:
+                    yield work
 
     def judge(self, item: Item, live: Live) -> None:
         """How is it? Asked again when time alone may change the answer."""
@@ -220,8 +236,16 @@ class Work:
             item.work.move(item, "wait")
             if item.ref not in self.flights:
                 self._need(cluster, item)
+        elif self._namespace_is_coming(cluster, item.id.namespace):
+            item.work.move(item, "wait")
+            self.stand(item, "pending", f"waits for Namespace {item.id.namespace}")
         else:
             self._compare(cluster, item, cluster.owned(item.id))
+
+    def _namespace_is_coming(self, cluster: Cluster, name: str) -> bool:
+        """Whether a Namespace is wanted, and not there yet."""
+        id = ObjectId("", "Namespace", "", name)
+        return bool(name) and self.wanted_anywhere(cluster.name, id) and cluster.owned(id) is None and self.settings.act
 
     def _need(self, cluster: Cluster, item: Item) -> None:
         assert item.resource is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Fleet:
         self.store = f"store-{mark}"
         self.extra_namespaces: list[str] = []
 
-    def commit(self, files: dict[str, str | bytes | None], message: str = "change", ref: str = "refs/heads/main") -> CommitId:
+    def commit(self, files: Mapping[str, str | bytes | None], message: str = "change", ref: str = "refs/heads/main") -> CommitId:
         """Commit files as a person would."""
         return commit(self.path, {k: v.encode() if isinstance(v, str) else v for k, v in files.items()}, ref, message)
 

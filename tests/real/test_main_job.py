@@ -127,7 +127,12 @@ def test_a_broken_file_holds_its_folder_alone(fleet: Fleet) -> None:
     with fleet.daemon() as daemon:
         daemon.wait(first)
         broken = fleet.commit(
-            {"a/x.yaml": "apiVersion: v1\nkind: [}", "a/w.yaml": None, "a/new.yaml": fleet.config_map("new"), "b/z.yaml": fleet.config_map("z", "2")}
+            {
+                "a/x.yaml": "apiVersion: v1\nkind: [}",
+                "a/w.yaml": None,
+                "a/new.yaml": fleet.config_map("new"),
+                "b/z.yaml": fleet.config_map("z", "2"),
+            }
         )
         daemon.wait(broken, healthy=False)
         until(lambda: (fleet.get("configmaps", "z") or {})["data"]["v"] == "2", "its neighbour goes on", 10)

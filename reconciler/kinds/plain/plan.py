@@ -16,6 +16,8 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - plain 
     """Plan one folder."""
     if spec.lane is None:
         return Plan(prune=spec.held is None, status=Status("Held", str(spec.held)) if spec.held else None)
+    if not spec.manifests and spec.held is None:
+        return Plan()
     if not spec.complete:
         assert spec.held is not None
         return Plan({spec.lane: spec.held}, prune=False, status=Status("Held", str(spec.held)))
