@@ -162,9 +162,9 @@ def allocate(store: Store, ids: Ids, service: Json, old: Json | None) -> None:
         kept = before.get("clusterIP")
         spec["clusterIP"] = kept if kept and before.get("type") != "ExternalName" else _free_address(store, ids)
         spec["clusterIPs"] = [spec["clusterIP"]]
-    elif not spec.get("clusterIPs"):
-        spec["clusterIPs"] = [spec["clusterIP"]]
-    elif old is not None and spec["clusterIP"] != before.get("clusterIP") and spec["clusterIPs"] == before.get("clusterIPs"):
+    elif not spec.get("clusterIPs") or (
+        old is not None and spec["clusterIP"] != before.get("clusterIP") and spec["clusterIPs"] == before.get("clusterIPs")
+    ):
         spec["clusterIPs"] = [spec["clusterIP"]]
     spec.setdefault("ipFamilies", ["IPv4"])
     spec.setdefault("ipFamilyPolicy", "SingleStack")
@@ -176,14 +176,14 @@ def allocate(store: Store, ids: Ids, service: Json, old: Json | None) -> None:
 
 
 def _free_address(store: Store, ids: Ids) -> str:
-    taken = {entry.obj["spec"].get("clusterIP"): None for entry in store.list(SERVICES)}
+    taken = {entry.obj["spec"].get("clusterIP"): None for entry in store.entries(SERVICES)}
     while (address := ids.service_address()) in taken:
         pass
     return address
 
 
 def _free_port(store: Store, ids: Ids) -> int:
-    taken = {p.get("nodePort"): None for e in store.list(SERVICES) for p in e.obj["spec"].get("ports") or []}
+    taken = {p.get("nodePort"): None for e in store.entries(SERVICES) for p in e.obj["spec"].get("ports") or []}
     while (port := ids.node_port()) in taken:
         pass
     return port
@@ -195,7 +195,7 @@ def taken_address(store: Store, service: Json) -> ApiError | None:
     address = spec.get("clusterIP")
     if address in (None, "", "None"):
         return None
-    for entry in store.list(SERVICES):
+    for entry in store.entries(SERVICES):
         if entry.key != (metadata.get("namespace", ""), metadata["name"]) and entry.obj["spec"].get("clusterIP") == address:
             text = f"failed to allocate IP {address}: provided IP is already allocated"
             cause: Any = errors.invalid_value("spec.clusterIPs", spec.get("clusterIPs"), text)

@@ -58,7 +58,7 @@ _Loader.yaml_implicit_resolvers = {
 
 def is_yaml(content_type: str) -> bool:
     """Whether a content type announces YAML."""
-    return content_type.split(";")[0].strip() in ("application/yaml", "application/apply-patch+yaml")
+    return content_type.split(";", maxsplit=1)[0].strip() in ("application/yaml", "application/apply-patch+yaml")
 
 
 def read(body: bytes, kind: str, content_type: str = "", strict: bool = True) -> tuple[Json, list[str]]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import bodies, discovery, errors, options, reads, strategy, subresources, views
-from .errors import ApiError
 from .controllers import Controllers
+from .errors import ApiError
 from .http import Request, Response, Target, split
 from .ids import Ids
 from .patches import patched
@@ -27,7 +27,7 @@ _METHODS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "dele
 class Cluster:
     """An embedded cluster. `name` and `seed` decide every uid and generated name."""
 
-    def __init__(self, name: str, seed: int = 0, now: float = 0.0, settings: Settings = Settings()):  # noqa: B008 - frozen
+    def __init__(self, name: str, seed: int = 0, now: float = 0.0, settings: Settings = Settings()) -> None:  # noqa: B008 - frozen
         self.name = name
         self.settings = settings
         self.store = Store(settings.history_limit)
@@ -71,7 +71,7 @@ class Cluster:
             form = views.form_of(request.accept, dict(request.query).get("includeObject", ""))
             if form.kind == "PartialObjectMetadataList":
                 raise views.wrong_form(form, resource, is_list=False)
-            return Cursor(self, resource, target.namespace, "", options.list_options(request.query), form, now)
+            return Cursor(self, resource, target.namespace, options.list_options(request.query), form, now)
         except ApiError as error:
             return _refusal(error)
 
@@ -196,9 +196,8 @@ class Cluster:
         call.warnings += warnings
         return obj
 
-    def answer(
-        self, request: Request, resource: Resource, obj: Json, now: float, code: int, warnings: list[str]
-    ) -> Response:
+    def answer(self, request: Request, resource: Resource, obj: Json, now: float, code: int, warnings: list[str]) -> Response:
+        """The answer to a write: the object as it is now."""
         form = views.form_of(request.accept)
         entry = Entry(obj, int(obj["metadata"].get("resourceVersion") or 0))
         return Response(code, views.one(form, resource, entry, now), form.content_type, _warnings(warnings))
@@ -231,4 +230,3 @@ def _refusal(error: ApiError) -> Response:
 def _retry(error: ApiError) -> tuple[tuple[str, str], ...]:
     seconds = (error.details or {}).get("retryAfterSeconds")
     return (("Retry-After", str(seconds)),) if seconds else ()
-

@@ -76,7 +76,7 @@ def _health(request: Request, name: str) -> Response:
 
 
 def _aggregated(accept: str) -> bool:
-    first = accept.split(",")[0]
+    first = accept.split(",", maxsplit=1)[0]
     return "as=APIGroupDiscoveryList" in first and "v=v2" in first.replace("v=v2beta1", "")
 
 
@@ -159,8 +159,7 @@ def _aggregate(catalogue: Catalogue, core: bool) -> Json:
         if (group == "") != core:
             continue
         rows = [
-            {"version": v, "resources": _aggregate_rows(catalogue.versions()[group, v].values()), "freshness": "Current"}
-            for v in versions
+            {"version": v, "resources": _aggregate_rows(catalogue.versions()[group, v].values()), "freshness": "Current"} for v in versions
         ]
         items.append({"metadata": {"name": group} if group else {}, "versions": rows})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}

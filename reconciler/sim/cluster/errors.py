@@ -25,7 +25,7 @@ class Cause(NamedTuple):
 class ApiError(Exception):
     """A request that is refused. `code` is the HTTP status; the rest becomes the Status document."""
 
-    def __init__(self, code: int, reason: str, message: str, details: Json | None = None, metadata: Json | None = None):
+    def __init__(self, code: int, reason: str, message: str, details: Json | None = None, metadata: Json | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason

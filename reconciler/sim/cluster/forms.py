@@ -19,7 +19,7 @@ from .store import Json, encode
 class Forms:
     """What is known of the types of one cluster's kinds."""
 
-    def __init__(self, catalogue: Catalogue):
+    def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
     def decode(
@@ -77,9 +77,7 @@ class Forms:
         return of
 
     def _writer(self, resource: Resource, options: WriteOptions, now: float, part: str) -> merge.Writer:
-        ignored = resets.ignored(
-            resource.group, resource.kind, part, custom=resource.custom, has_status=strategy.has_status(resource)
-        )
+        ignored = resets.ignored(resource.group, resource.kind, part, custom=resource.custom, has_status=strategy.has_status(resource))
         at = metadata.timestamp(now)
         return merge.Writer(options.manager, resource.api_version, resource.kind, at, part, ignored)
 
@@ -88,9 +86,7 @@ class Forms:
         made = merge.update(self.types(resource), live, obj, self._writer(resource, options, now, part))
         return _timeless_scale(made) if part == "scale" else made
 
-    def apply(
-        self, resource: Resource, live: Json | None, applied: Json, options: WriteOptions, now: float, part: str
-    ) -> Json:
+    def apply(self, resource: Resource, live: Json | None, applied: Json, options: WriteOptions, now: float, part: str) -> Json:
         """Server-side apply of `applied` over `live`. Raises `ApiError`."""
         by = self._writer(resource, options, now, part)
         base = live or self.empty(resource)

@@ -34,7 +34,7 @@ _TICK_SECONDS_LIMIT = 3_600.0
 class Front:
     """Serves one cluster over HTTP. Use as an asynchronous context manager; `url` is known inside."""
 
-    def __init__(self, cluster: Cluster, clock: Callable[[], float], token: str = ""):
+    def __init__(self, cluster: Cluster, clock: Callable[[], float], token: str = "") -> None:
         self.cluster = cluster
         self.url = ""
         self._clock = clock
@@ -149,7 +149,7 @@ class Front:
 
 def _plain(answer: Response, gzip: bool = False) -> web.Response:
     headers = [("Content-Type", answer.content_type), *answer.headers]
-    made = web.Response(status=answer.status, body=answer.body, headers=headers)  # type: ignore[arg-type]
+    made = web.Response(status=answer.status, body=answer.body, headers=headers)
     if gzip and len(answer.body) > _GZIP_ABOVE_BYTES:
         made.enable_compression(web.ContentCoding.gzip)
     return made

@@ -17,7 +17,7 @@ _NODE_PORTS = 2_768
 class Ids:
     """A stream of names that nobody else has."""
 
-    def __init__(self, seed: int, cluster: str):
+    def __init__(self, seed: int, cluster: str) -> None:
         self._key = f"{seed}/{cluster}".encode()
         self._count = 0
 

@@ -181,10 +181,7 @@ def _owner_causes(owners: Sequence[Json]) -> list[Cause]:
             controllers.append(owner)
     if len(controllers) > 1:
         first, second = (f"{o.get('kind')}/{o.get('name')}" for o in controllers[:2])
-        text = (
-            "Only one reference can have Controller set to true. "
-            f'Found "true" in references for {first} and {second}'
-        )
+        text = f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
         found.append(invalid_value("metadata.ownerReferences", controllers[1], text))
     return found
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 
-
 from .http import Request, Response
 from .resources import Catalogue, Resource
 from .schema import FREE, INT_OR_STRING, UNTYPED, Type

@@ -24,7 +24,7 @@ _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*|[ -<>-~]+")
 
 def causes(spec: Json, path: str, policies: Sequence[str] = _POLICIES) -> Iterator[Cause]:
     """What is wrong with a pod spec."""
-    volumes = {}
+    volumes: Json = {}
     for at, volume in enumerate(spec.get("volumes") or ()):
         field = f"{path}.volumes[{at}]"
         yield from _volume(volume, field)

@@ -64,15 +64,13 @@ def page(store: Store, resource: Resource, namespace: str, options: ListOptions)
     if version < store.floor:
         raise errors.expired(_LIST_EXPIRED)
     current = version == store.version
-    entries = store.list(resource.storage, namespace) if current else store.at(resource.storage, version, namespace)
+    entries = store.entries(resource.storage, namespace) if current else store.at(resource.storage, version, namespace)
     if start:
         entries = [e for e in entries if _path(e, namespace) >= start]
     return _cut(entries, selector, options, namespace, version)
 
 
-def _cut(
-    entries: list[Entry], selector: Selector, options: ListOptions, namespace: str, version: int
-) -> tuple[list[Entry], Json]:
+def _cut(entries: list[Entry], selector: Selector, options: ListOptions, namespace: str, version: int) -> tuple[list[Entry], Json]:
     meta: Json = {"resourceVersion": str(version)}
     # A list at "0" comes from the cache, which knows no pages.
     limit = options.limit if options.resource_version != "0" or options.match else 0

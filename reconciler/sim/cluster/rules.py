@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from . import metadata, podrules, selectors, validate
+from . import metadata, podrules, validate, workloadrules
 from .errors import Cause, duplicate, forbidden_field, invalid_value, required, unsupported
-from .resources import Catalogue, Resource
+from .resources import Resource
 from .store import Json
 
 Rule = Callable[[Json], Iterable[Cause]]
@@ -22,25 +22,6 @@ _SET = "field is immutable when `immutable` is set"
 _KEY_WORDS = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' "
     "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
-)
-_NOT_NEGATIVE = "must be greater than or equal to 0"
-_STATEFUL_MAY_CHANGE = (
-    "replicas",
-    "ordinals",
-    "template",
-    "updateStrategy",
-    "revisionHistoryLimit",
-    "persistentVolumeClaimRetentionPolicy",
-    "minReadySeconds",
-)
-_STATEFUL_WORDS = (
-    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
-    "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
-)
-_POD_WORDS = (
-    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
 _CLAIM_WORDS = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 _SECRET_KEYS = {
@@ -60,7 +41,7 @@ _VERSIONED = (
 )
 
 
-def create_causes(catalogue: Catalogue, resource: Resource, obj: Json) -> list[Cause]:
+def create_causes(resource: Resource, obj: Json) -> list[Cause]:
     """What is wrong with an object, at creation or update."""
     if resource.custom:
         return validate.causes(resource.about.type, obj)
@@ -68,14 +49,14 @@ def create_causes(catalogue: Catalogue, resource: Resource, obj: Json) -> list[C
     return list(rule(obj)) if rule else []
 
 
-def update_causes(catalogue: Catalogue, resource: Resource, obj: Json, old: Json, part: str) -> list[Cause]:
+def update_causes(resource: Resource, obj: Json, old: Json, part: str) -> list[Cause]:
     """What is wrong with a change, beyond what is wrong with the object."""
     if part and not resource.custom:
         return []
     rule = None if resource.custom else _UPDATES.get((resource.group, resource.kind))
     found = list(rule(obj, old)) if rule else []
     changed = {k: v for k, v in obj.items() if k != "metadata"} != {k: v for k, v in old.items() if k != "metadata"}
-    return found + (create_causes(catalogue, resource, obj) if changed else [])
+    return found + (create_causes(resource, obj) if changed else [])
 
 
 def needs_version(resource: Resource) -> bool:
@@ -123,137 +104,6 @@ def _data_update(*fields: str) -> UpdateRule:
                 yield forbidden_field(field, _SET)
 
     return rule
-
-
-# -- workloads ----------------------------------------------------------------------------------------------------------------
-
-
-def _not_negative(spec: Json, *names: str) -> Iterator[Cause]:
-    for name in names:
-        if spec.get(name, 0) < 0:
-            yield invalid_value(f"spec.{name}", spec[name], _NOT_NEGATIVE)
-
-
-def _selector(spec: Json, path: str = "spec.selector") -> Iterator[Cause]:
-    selector = spec.get("selector")
-    if selector is None:
-        yield required(path)
-        return
-    for key in sorted(selector.get("matchLabels") or {}):
-        value = selector["matchLabels"][key]
-        yield from (invalid_value(f"{path}.matchLabels", key, text) for text in metadata.qualified_words(key))
-        yield from (invalid_value(f"{path}.matchLabels", value, text) for text in metadata.value_words(value))
-    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        yield invalid_value(path, selector, "empty selector is invalid for deployment")
-
-
-def _template(spec: Json, policies: tuple[str, ...] = ("Always",)) -> Iterator[Cause]:
-    template = spec.get("template") or {}
-    labels = template.get("metadata", {}).get("labels")
-    selector = spec.get("selector")
-    if selector is None or not selectors.matches(selectors.object_selector(selector), labels or {}):
-        yield invalid_value("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
-    yield from metadata.labels_causes(labels or {}, "spec.template.labels")
-    inner = template.get("spec") or {}
-    yield from podrules.causes(inner, "spec.template.spec", ("Always", "OnFailure", "Never"))
-    restart = inner.get("restartPolicy")
-    if restart in ("OnFailure", "Never") and restart not in policies:
-        yield unsupported("spec.template.spec.restartPolicy", restart, policies)
-
-
-def _deployment(obj: Json) -> Iterator[Cause]:
-    spec = obj.get("spec") or {}
-    yield from _not_negative(spec, "replicas")
-    yield from _selector(spec)
-    yield from _template(spec)
-    kind = (spec.get("strategy") or {}).get("type")
-    if kind not in (None, "Recreate", "RollingUpdate"):
-        yield unsupported("spec.strategy.type", kind, ("Recreate", "RollingUpdate"))
-    if kind == "Recreate" and "rollingUpdate" in spec["strategy"]:
-        yield forbidden_field("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
-    rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
-    if rolling.get("maxSurge") in (0, "0%") and rolling.get("maxUnavailable") in (0, "0%"):
-        path = "spec.strategy.rollingUpdate.maxUnavailable"
-        yield invalid_value(path, rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0")
-    yield from _not_negative(spec, "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
-    if 0 <= spec.get("progressDeadlineSeconds", 600) <= spec.get("minReadySeconds", 0):
-        text = "must be greater than minReadySeconds"
-        yield invalid_value("spec.progressDeadlineSeconds", spec.get("progressDeadlineSeconds"), text)
-
-
-def _scaled(obj: Json) -> Iterator[Cause]:
-    spec = obj.get("spec") or {}
-    yield from _not_negative(spec, "replicas", "minReadySeconds")
-    yield from _selector(spec)
-    yield from _template(spec)
-
-
-def _selector_fixed(obj: Json, old: Json) -> Iterator[Cause]:
-    if obj["spec"].get("selector") != old["spec"].get("selector"):
-        yield invalid_value("spec.selector", obj["spec"].get("selector"), _IMMUTABLE)
-
-
-def _stateful_update(obj: Json, old: Json) -> Iterator[Cause]:
-    def fixed(spec: Json) -> Json:
-        return {k: v for k, v in spec.items() if k not in _STATEFUL_MAY_CHANGE}
-
-    if fixed(obj["spec"]) != fixed(old["spec"]):
-        yield forbidden_field("spec", _STATEFUL_WORDS)
-
-
-def _job(obj: Json) -> Iterator[Cause]:
-    spec = obj.get("spec") or {}
-    yield from _not_negative(spec, "parallelism", "completions", "backoffLimit", "activeDeadlineSeconds")
-    inner = (spec.get("template") or {}).get("spec") or {}
-    yield from podrules.causes(inner, "spec.template.spec")
-    restart = inner.get("restartPolicy")
-    if restart not in ("OnFailure", "Never"):
-        shown = restart or "Always"
-        yield Cause(
-            "FieldValueRequired",
-            f'Required value: valid values: "OnFailure", "Never"',
-            "spec.template.spec.restartPolicy",
-        ) if restart is None else unsupported("spec.template.spec.restartPolicy", shown, ("OnFailure", "Never"))
-
-
-def _job_update(obj: Json, old: Json) -> Iterator[Cause]:
-    for field in ("completions", "selector", "template", "completionMode", "podFailurePolicy", "backoffLimitPerIndex"):
-        if obj["spec"].get(field) != old["spec"].get(field):
-            yield invalid_value(f"spec.{field}", obj["spec"].get(field), _IMMUTABLE)
-
-
-def _cron_job(obj: Json) -> Iterator[Cause]:
-    spec = obj.get("spec") or {}
-    schedule = spec.get("schedule", "")
-    if not schedule:
-        yield required("spec.schedule")
-    elif not schedule.startswith("@") and len(schedule.split()) != 5:
-        count = len(schedule.split())
-        text = f"expected exactly 5 fields, found {count}: [{' '.join(schedule.split())}]"
-        yield invalid_value("spec.schedule", schedule, text)
-    policy = spec.get("concurrencyPolicy")
-    if policy not in (None, "Allow", "Forbid", "Replace"):
-        yield unsupported("spec.concurrencyPolicy", policy, ("Allow", "Forbid", "Replace"))
-    inner = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("template", {}).get("spec") or {}
-    path = "spec.jobTemplate.spec.template.spec"
-    yield from podrules.causes(inner, path)
-    if inner.get("restartPolicy") not in (None, "OnFailure", "Never"):
-        yield unsupported(f"{path}.restartPolicy", inner["restartPolicy"], ("OnFailure", "Never"))
-
-
-def _pod(obj: Json) -> Iterator[Cause]:
-    yield from podrules.causes(obj.get("spec") or {}, "spec")
-
-
-def _pod_update(obj: Json, old: Json) -> Iterator[Cause]:
-    def fixed(pod: Json) -> Json:
-        spec = {k: v for k, v in pod["spec"].items() if k not in ("activeDeadlineSeconds", "tolerations")}
-        for part in ("containers", "initContainers"):
-            spec[part] = [{**c, "image": "", "resources": {}} for c in spec.get(part) or ()]
-        return spec
-
-    if fixed(obj) != fixed(old):
-        yield forbidden_field("spec", _POD_WORDS)
 
 
 # -- networking, storage, policy ----------------------------------------------------------------------------------------------
@@ -399,30 +249,30 @@ def _definition_update(obj: Json, old: Json) -> Iterator[Cause]:
 _RULES: dict[tuple[str, str], Rule] = {
     ("", "ConfigMap"): _config_map,
     ("", "Secret"): _secret,
-    ("", "Pod"): _pod,
+    ("", "Pod"): workloadrules.pod,
     ("", "Service"): _service,
     ("", "PersistentVolumeClaim"): _claim,
-    ("apps", "Deployment"): _deployment,
-    ("apps", "ReplicaSet"): _scaled,
-    ("apps", "StatefulSet"): _scaled,
-    ("apps", "DaemonSet"): _scaled,
-    ("batch", "Job"): _job,
-    ("batch", "CronJob"): _cron_job,
+    ("apps", "Deployment"): workloadrules.deployment,
+    ("apps", "ReplicaSet"): workloadrules.scaled,
+    ("apps", "StatefulSet"): workloadrules.scaled,
+    ("apps", "DaemonSet"): workloadrules.scaled,
+    ("batch", "Job"): workloadrules.job,
+    ("batch", "CronJob"): workloadrules.cron_job,
     ("policy", "PodDisruptionBudget"): _budget,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
 }
 _UPDATES: dict[tuple[str, str], UpdateRule] = {
     ("", "ConfigMap"): _data_update("data", "binaryData"),
     ("", "Secret"): _data_update("data"),
-    ("", "Pod"): _pod_update,
+    ("", "Pod"): workloadrules.pod_update,
     ("", "Service"): _service_update,
     ("", "PersistentVolumeClaim"): _claim_update,
-    ("apps", "Deployment"): _selector_fixed,
-    ("apps", "ReplicaSet"): _selector_fixed,
-    ("apps", "DaemonSet"): _selector_fixed,
-    ("apps", "StatefulSet"): _stateful_update,
+    ("apps", "Deployment"): workloadrules.selector_fixed,
+    ("apps", "ReplicaSet"): workloadrules.selector_fixed,
+    ("apps", "DaemonSet"): workloadrules.selector_fixed,
+    ("apps", "StatefulSet"): workloadrules.stateful_update,
     ("apps", "ControllerRevision"): _revision_update,
-    ("batch", "Job"): _job_update,
+    ("batch", "Job"): workloadrules.job_update,
     ("rbac.authorization.k8s.io", "RoleBinding"): _role_ref,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _role_ref,
     ("storage.k8s.io", "StorageClass"): _storage_class_update,

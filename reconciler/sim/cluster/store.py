@@ -29,7 +29,7 @@ class Entry:
 
     __slots__ = ("_rest", "key", "obj", "version")
 
-    def __init__(self, obj: Json, version: int):
+    def __init__(self, obj: Json, version: int) -> None:
         meta = obj["metadata"]
         self.key: Key = (meta.get("namespace", ""), meta["name"])
         self.obj = obj
@@ -49,7 +49,8 @@ class Entry:
 
     def copy(self) -> Json:
         """A decoded copy that may be changed."""
-        return copy(self.obj)
+        made: Json = copy(self.obj)
+        return made
 
 
 class Event(NamedTuple):
@@ -79,7 +80,7 @@ def copy(value: Any) -> Any:
 class Store:
     """All objects of one cluster. `history_limit` counts the events that are kept, over all resources."""
 
-    def __init__(self, history_limit: int = 10_000):
+    def __init__(self, history_limit: int = 10_000) -> None:
         self.version = 1
         self.floor = 0  # the version of the newest forgotten event
         self._history_limit = history_limit
@@ -97,7 +98,7 @@ class Store:
         """One object."""
         return self._objects.get(storage, {}).get((namespace, name))
 
-    def list(self, storage: Storage, namespace: str = "") -> list[Entry]:
+    def entries(self, storage: Storage, namespace: str = "") -> list[Entry]:
         """Objects in the order of their paths (`path_of`); with `namespace`, of that one."""
         objects = self._objects.get(storage)
         if not objects:

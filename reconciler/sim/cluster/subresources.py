@@ -141,9 +141,7 @@ def _evict(cluster: Cluster, request: Request, target: Target, resource: Resourc
     dry_run = call.options.dry_run or bool(chosen.get("dryRun"))
     if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp"):
         _check_budgets(cluster, pod, now, dry_run)
-    deletion = DeleteOptions(
-        dry_run, chosen.get("gracePeriodSeconds"), conditions.get("uid"), conditions.get("resourceVersion")
-    )
+    deletion = DeleteOptions(dry_run, chosen.get("gracePeriodSeconds"), conditions.get("uid"), conditions.get("resourceVersion"))
     cluster.writes.delete(Call(resource, target.namespace, target.name, now, WriteOptions("", dry_run)), deletion)
     return Response(201, encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
 
@@ -153,7 +151,7 @@ def _check_budgets(cluster: Cluster, pod: Json, now: float, dry_run: bool) -> No
     assert budgets is not None
     meta = pod["metadata"]
     found = []
-    for entry in cluster.store.list(budgets.storage, meta["namespace"]):
+    for entry in cluster.store.entries(budgets.storage, meta["namespace"]):
         selector = selectors.object_selector(entry.obj["spec"].get("selector"))
         if entry.obj["spec"].get("selector") is not None and selectors.matches(selector, meta.get("labels") or {}):
             found.append(entry)
@@ -185,7 +183,7 @@ def _bind(cluster: Cluster, request: Request, target: Target, resource: Resource
     node = (document.get("target") or {}).get("name", "")
     pod = cluster.writes.existing(call).obj
     if pod["spec"].get("nodeName"):
-        text = f"pod {target.name} is already assigned to node \"{pod['spec']['nodeName']}\""
+        text = f'pod {target.name} is already assigned to node "{pod["spec"]["nodeName"]}"'
         raise errors.conflict("", "pods/binding", target.name, text)
     cluster.writes.bind(call, node)
     return Response(201, encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))

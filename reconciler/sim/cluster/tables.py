@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import columns
-from .columns import Column
+from . import cells, columns
+from .cells import Column
 from .resources import Resource
 from .store import Entry, Json
 
@@ -20,9 +20,7 @@ _AGE = [{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp
 
 def definitions(resource: Resource) -> list[Json]:
     """The columns of a kind."""
-    return [
-        {"name": c.name, "type": c.type, "format": c.format, "description": "", "priority": c.priority} for c in _of(resource)
-    ]
+    return [{"name": c.name, "type": c.type, "format": c.format, "description": "", "priority": c.priority} for c in _of(resource)]
 
 
 def empty_cells(resource: Resource) -> list[None]:
@@ -47,10 +45,10 @@ def table(resource: Resource, entries: Sequence[Entry], meta: Json, include: str
 
 def _of(resource: Resource) -> tuple[Column, ...]:
     if resource.definition is None:
-        return columns.BY_KIND.get((resource.group, resource.kind), columns.OTHERS)
-    version = next((v for v in resource.definition["versions"] if v["name"] == resource.version), {})
+        return columns.BY_KIND.get((resource.group, resource.kind), cells.OTHERS)
+    version: Json = next((v for v in resource.definition["versions"] if v["name"] == resource.version), {})
     said = version.get("additionalPrinterColumns") or _AGE
-    return (columns.NAME, *(_printed(column) for column in said))
+    return (cells.NAME, *(_printed(column) for column in said))
 
 
 def _printed(said: Json) -> Column:
@@ -62,9 +60,9 @@ def _printed(said: Json) -> Column:
             return None
         value = found[0]
         if kind == "date":
-            return columns.age(value, now) if isinstance(value, str) else "<unknown>"
+            return cells.age(value, now) if isinstance(value, str) else "<unknown>"
         if kind == "string":
-            return value if isinstance(value, str) else columns.text(value)
+            return value if isinstance(value, str) else cells.text(value)
         return value
 
     return Column(said["name"], cell, kind, said.get("priority", 0), said.get("format", ""))

@@ -134,4 +134,3 @@ def _partial(entry: Entry) -> Json:
 def to_yaml(body: bytes) -> bytes:
     """The same document as YAML."""
     return yaml.dump(decode(body), Dumper=yaml.CSafeDumper, sort_keys=True, default_flow_style=False, width=2**30).encode()
-

@@ -23,7 +23,7 @@ DEFAULT_SECONDS = 1_800
 class Cursor:
     """One watch. `ends_at` is on the clock that `now` is read from."""
 
-    def __init__(self, cluster: Cluster, resource: Resource, namespace: str, name: str, options: ListOptions, form: Form, now: float):
+    def __init__(self, cluster: Cluster, resource: Resource, namespace: str, options: ListOptions, form: Form, now: float) -> None:
         self.content_type = form.content_type
         self.closed = False
         self.ends_at = now + (options.timeout_seconds or DEFAULT_SECONDS)
@@ -31,7 +31,6 @@ class Cursor:
         self._store = cluster.store
         self._resource = resource
         self._namespace = namespace
-        self._name = name
         self._bookmarks = options.bookmarks
         self._form = form
         self._selector = reads.selector_of(resource, options)
@@ -45,7 +44,7 @@ class Cursor:
         if initial is False and options.version == 0:
             return
         if initial or options.version == 0:
-            for entry in self._store.list(self._resource.storage, self._namespace):
+            for entry in self._store.entries(self._resource.storage, self._namespace):
                 if self._in(entry):
                     self._tell("ADDED", entry, now)
             if initial and self._bookmarks:
@@ -94,7 +93,7 @@ class Cursor:
     def _in(self, entry: Entry) -> bool:
         if self._namespace and entry.key[0] != self._namespace:
             return False
-        return (not self._name or entry.key[1] == self._name) and self._selector.takes(entry.obj)
+        return self._selector.takes(entry.obj)
 
     def _tell(self, kind: str, entry: Entry, now: float) -> None:
         self._waiting.append(views.event(self._form, self._resource, kind, entry, now, first=self._told == 0))

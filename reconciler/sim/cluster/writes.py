@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from . import admission, errors, metadata, rules, strategy
 from .forms import Forms
@@ -38,7 +39,7 @@ class Call:
 class Writes:
     """The writing half of a cluster."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, ids: Ids):
+    def __init__(self, store: Store, catalogue: Catalogue, ids: Ids) -> None:
         self.store = store
         self.catalogue = catalogue
         self.ids = ids
@@ -62,7 +63,7 @@ class Writes:
         if name:
             admission.on_create(self.store, self.ids, resource, obj)
         found = metadata.causes(meta, resource.kind, resource.namespaced, resource.custom)
-        found += rules.create_causes(self.catalogue, resource, obj)
+        found += rules.create_causes(resource, obj)
         if found:
             raise errors.invalid(resource.group, resource.kind, name, found)
         if self.store.get(resource.storage, call.namespace, name):
@@ -136,7 +137,7 @@ class Writes:
             if not meta.get(system) and system in old["metadata"]:
                 meta[system] = old["metadata"][system]
         meta["creationTimestamp"] = old["metadata"]["creationTimestamp"]
-        part = "status" if call.part == "status" else ""
+        part: Literal["", "status"] = "status" if call.part == "status" else ""
         strategy.keep_other_parts(resource, obj, old, part)
         meta = obj["metadata"]
         meta["generation"] = old["metadata"].get("generation")
@@ -145,7 +146,7 @@ class Writes:
         meta["generation"] = strategy.next_generation(resource, obj, old)
         obj["metadata"] = meta = metadata.ordered(meta)
         found = metadata.update_causes(meta, old["metadata"], resource.kind, resource.namespaced, resource.custom)
-        found += rules.update_causes(self.catalogue, resource, obj, old, part)
+        found += rules.update_causes(resource, obj, old, part)
         if found:
             raise errors.invalid(resource.group, resource.kind, call.name, found)
         return self._finish(call, entry, obj)
@@ -320,9 +321,7 @@ def _only_times_differ(obj: Json, old: Json) -> bool:
     new_entries, old_entries = obj["metadata"].get("managedFields", []), old["metadata"].get("managedFields", [])
     if len(new_entries) != len(old_entries):
         return False
-    return all(
-        {**a, "time": None} == {**b, "time": None} for a, b in zip(new_entries, old_entries, strict=True)
-    )
+    return all({**a, "time": None} == {**b, "time": None} for a, b in zip(new_entries, old_entries, strict=True))
 
 
 def _grace(resource: Resource, obj: Json, options: DeleteOptions) -> int:

@@ -7,10 +7,11 @@ when it wants to look again, and `Controllers.run` is called with the time.
 
 from __future__ import annotations
 
-from ..errors import ApiError
-from ..settings import Settings
-from ..store import Event
-from ..writes import Writes
+from reconciler.sim.cluster.errors import ApiError
+from reconciler.sim.cluster.settings import Settings
+from reconciler.sim.cluster.store import Event
+from reconciler.sim.cluster.writes import Writes
+
 from .base import Controller, Item, World
 from .budgets import Budgets
 from .daemons import DaemonSets
@@ -33,7 +34,7 @@ _STEPS_LIMIT = 1_000_000
 class Controllers:
     """All controllers of one cluster, with one queue and one set of alarms."""
 
-    def __init__(self, writes: Writes, settings: Settings, now: float):
+    def __init__(self, writes: Writes, settings: Settings, now: float) -> None:
         world = World(writes, settings)
         self._controllers: tuple[Controller, ...] = (
             Definitions(world),

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from .. import metadata, selectors
-from ..options import DeleteOptions, WriteOptions
-from ..resources import Resource, Storage
-from ..settings import Settings
-from ..store import Entry, Event, Json, copy
-from ..writes import Call, Writes
+from reconciler.sim.cluster import metadata, selectors
+from reconciler.sim.cluster.options import DeleteOptions, WriteOptions
+from reconciler.sim.cluster.resources import Resource, Storage
+from reconciler.sim.cluster.settings import Settings
+from reconciler.sim.cluster.store import Entry, Event, Json, copy
+from reconciler.sim.cluster.writes import Call, Writes
 
 MANAGER = "kube-controller-manager"
 
@@ -60,7 +60,7 @@ DEFINITIONS = Storage("apiextensions.k8s.io", "customresourcedefinitions")
 class World:
     """The cluster as controllers see it."""
 
-    def __init__(self, writes: Writes, settings: Settings):
+    def __init__(self, writes: Writes, settings: Settings) -> None:
         self.writes = writes
         self.store = writes.store
         self.catalogue = writes.catalogue
@@ -100,9 +100,9 @@ class World:
         entry = self.store.get(*item)
         return entry.obj if entry else None
 
-    def list(self, of: Storage, namespace: str = "") -> list[Json]:
+    def all(self, of: Storage, namespace: str = "") -> list[Json]:
         """Objects; not to be changed."""
-        return [entry.obj for entry in self.store.list(of, namespace)]
+        return [entry.obj for entry in self.store.entries(of, namespace)]
 
     def owned_by(self, owner: Json, of: Storage) -> list[Json]:
         """Objects of a storage whose controller is `owner`, by name."""

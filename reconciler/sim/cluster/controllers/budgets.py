@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .. import metadata
-from ..store import Event, Json
+from reconciler.sim.cluster import metadata
+from reconciler.sim.cluster.store import Event, Json
+
 from .base import (
     BUDGETS,
     DEPLOYMENTS,
@@ -33,7 +34,7 @@ _WORDS = {"True": "SufficientPods", "False": "InsufficientPods"}
 class Budgets:
     """The controller of PodDisruptionBudgets."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -43,7 +44,7 @@ class Budgets:
         if event.storage != PODS:
             return ()
         pods = [entry.obj for entry in (event.entry, event.previous) if entry]
-        budgets = self._world.list(BUDGETS, event.entry.key[0])
+        budgets = self._world.all(BUDGETS, event.entry.key[0])
         return [item_of(BUDGETS, b) for b in budgets if any(selects(b["spec"].get("selector"), pod) for pod in pods)]
 
     def sync(self, item: Item, now: float) -> float | None:
@@ -52,7 +53,7 @@ class Budgets:
         if budget is None:
             return None
         spec = budget["spec"]
-        pods = [p for p in self._world.list(PODS, item.namespace) if selects(spec.get("selector"), p) and is_active(p)]
+        pods = [p for p in self._world.all(PODS, item.namespace) if selects(spec.get("selector"), p) and is_active(p)]
         healthy = sum(is_ready(pod) for pod in pods)
         expected = self._expected(pods)
         if "maxUnavailable" in spec:
@@ -73,7 +74,7 @@ class Budgets:
         }
 
         def edit(obj: Json) -> None:
-            old = next((c for c in obj["status"].get("conditions") or () if c["type"] == entry["type"]), {})
+            old: Json = next((c for c in obj["status"].get("conditions") or () if c["type"] == entry["type"]), {})
             if old.get("status") == word:
                 entry["lastTransitionTime"] = old["lastTransitionTime"]
             obj["status"] = {

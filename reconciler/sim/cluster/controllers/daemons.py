@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..store import Event, Json
+from reconciler.sim.cluster.store import Event, Json
+
 from . import revisions
 from .base import (
     DAEMONSETS,
@@ -32,7 +33,7 @@ _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 class DaemonSets:
     """The controller of DaemonSets."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -40,7 +41,7 @@ class DaemonSets:
         if event.storage == DAEMONSETS:
             return [Item(DAEMONSETS, *event.entry.key)]
         if event.storage == NODES:
-            return [item_of(DAEMONSETS, one) for one in self._world.list(DAEMONSETS)]
+            return [item_of(DAEMONSETS, one) for one in self._world.all(DAEMONSETS)]
         return owners_of(event, "DaemonSet", DAEMONSETS) if event.storage == PODS else ()
 
     def sync(self, item: Item, now: float) -> float | None:
@@ -49,7 +50,7 @@ class DaemonSets:
         if owner is None:
             return None
         update = revisions.current(self._world, owner, now)
-        nodes = [node["metadata"]["name"] for node in self._world.list(NODES) if _fits(owner, node)]
+        nodes = [node["metadata"]["name"] for node in self._world.all(NODES) if _fits(owner, node)]
         if not ending(owner):
             self._place(owner, nodes, update, now)
             self._replace(owner, nodes, update, now)

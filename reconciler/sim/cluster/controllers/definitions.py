@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .. import metadata
-from ..definitions import FINALIZER, resources_of
-from ..resources import Storage
-from ..store import Event, Json
+from reconciler.sim.cluster import metadata
+from reconciler.sim.cluster.definitions import FINALIZER, resources_of
+from reconciler.sim.cluster.resources import Storage
+from reconciler.sim.cluster.store import Event, Json
+
 from .base import DEFINITIONS, Item, World, condition, ending, item_of
 
 _MANAGER = "kube-apiserver"
@@ -20,7 +21,7 @@ _MANAGER = "kube-apiserver"
 class Definitions:
     """The controllers of definitions."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -73,7 +74,7 @@ class Definitions:
         self._world.change_status(item, now, edit, _MANAGER)
 
     def _taken(self, item: Item, spec: Json) -> tuple[str, str] | None:
-        for other in self._world.list(DEFINITIONS):
+        for other in self._world.all(DEFINITIONS):
             if item_of(DEFINITIONS, other) == item or other["spec"]["group"] != spec["group"]:
                 continue
             names = (other.get("status") or {}).get("acceptedNames") or {}
@@ -82,11 +83,11 @@ class Definitions:
         return None
 
     def _empty(self, item: Item, storage: Storage, now: float) -> None:
-        entries = self._world.store.list(storage)
+        entries = self._world.store.entries(storage)
         for entry in entries:
             if not ending(entry.obj):
                 self._world.delete(Item(storage, *entry.key), now, entry.obj["metadata"]["uid"])
-        left = len(self._world.store.list(storage))
+        left = len(self._world.store.entries(storage))
         definition = self._world.get(item)
         if definition is None or FINALIZER not in (definition["metadata"].get("finalizers") or ()):
             return

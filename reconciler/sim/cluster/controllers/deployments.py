@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .. import metadata
-from ..ids import pod_hash
-from ..store import Event, Json, copy, encode
+from reconciler.sim.cluster import metadata
+from reconciler.sim.cluster.ids import pod_hash
+from reconciler.sim.cluster.store import Event, Json, copy, encode
+
 from .base import (
     DEPLOYMENTS,
     PODS,
@@ -41,7 +42,7 @@ _FOREVER_SECONDS = 2**31 - 1
 class Deployments:
     """The controller of Deployments."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -57,7 +58,7 @@ class Deployments:
     def _orphaned(self, event: Event) -> Iterable[Item]:
         if event.type == "DELETED" or controller_of(event.entry.obj):
             return ()
-        found = self._world.list(DEPLOYMENTS, event.entry.key[0])
+        found = self._world.all(DEPLOYMENTS, event.entry.key[0])
         return [item_of(DEPLOYMENTS, one) for one in found if selects(one["spec"].get("selector"), event.entry.obj)]
 
     def _of_pod(self, event: Event) -> Iterable[Item]:
@@ -110,9 +111,7 @@ class Deployments:
     def _mark(self, item: Item, revision: str, now: float) -> None:
         live = self._world.get(item)
         if live is not None and (live["metadata"].get("annotations") or {}).get(REVISION) != revision:
-            self._world.change_status(
-                item, now, lambda o: o["metadata"].setdefault("annotations", {}).update({REVISION: revision})
-            )
+            self._world.change_status(item, now, lambda o: o["metadata"].setdefault("annotations", {}).update({REVISION: revision}))
 
     def _notes(self, owner: Json, revision: str) -> Json:
         spec = owner["spec"]
@@ -161,11 +160,7 @@ class Deployments:
         self._world.change(item_of(REPLICASETS, one), now, edit)
 
     def _running(self, sets: Iterable[Json]) -> bool:
-        return any(
-            pod["status"].get("phase") not in ("Succeeded", "Failed")
-            for one in sets
-            for pod in self._world.owned_by(one, PODS)
-        )
+        return any(pod["status"].get("phase") not in ("Succeeded", "Failed") for one in sets for pod in self._world.owned_by(one, PODS))
 
     def _recreate(self, owner: Json, new: Json, old: list[Json], now: float) -> None:
         for one in old:
@@ -230,7 +225,7 @@ class Deployments:
         status["conditions"] = copy(owner["status"].get("conditions") or [])
         at = metadata.timestamp(now)
         _put(status, _availability(owner, status, at))
-        due = _progress(owner, status, sets, new, now)
+        due = _progress(owner, status, new, now)
         self._world.change_status(item, now, lambda o: o.update(status=status))
         return due
 
@@ -263,10 +258,10 @@ def _availability(owner: Json, status: Json, at: str) -> Json:
     }
 
 
-def _progress(owner: Json, status: Json, sets: list[Json], new: Json | None, now: float) -> float | None:
+def _progress(owner: Json, status: Json, new: Json | None, now: float) -> float | None:
     """Set the Progressing condition; returns when its deadline ends."""
     spec, at = owner["spec"], metadata.timestamp(now)
-    deadline = spec.get("progressDeadlineSeconds", _FOREVER_SECONDS)
+    deadline: int = spec.get("progressDeadlineSeconds", _FOREVER_SECONDS)
     before = condition({"status": status}, "Progressing")
     name = f'ReplicaSet "{new["metadata"]["name"]}"' if new else f'Deployment "{owner["metadata"]["name"]}"'
     entry = {"type": "Progressing", "status": "True", "lastUpdateTime": at, "lastTransitionTime": at}
@@ -277,7 +272,8 @@ def _progress(owner: Json, status: Json, sets: list[Json], new: Json | None, now
     if before is not None and before["reason"] == "DeploymentPaused":
         before = {**entry, "status": "Unknown", "reason": "DeploymentResumed", "message": "Deployment is resumed"}
         _put(status, before)
-    if deadline == _FOREVER_SECONDS or (before is not None and before["reason"] == "NewReplicaSetAvailable" and _same(owner, status)):
+    finished = before is not None and before["reason"] == "NewReplicaSetAvailable"
+    if deadline == _FOREVER_SECONDS or (finished and _same(owner, status)):
         return None
     wanted, old = spec["replicas"], owner["status"]
     done = status.get("updatedReplicas", 0) == status.get("replicas", 0) == status.get("availableReplicas", 0) == wanted
@@ -299,7 +295,8 @@ def _progress(owner: Json, status: Json, sets: list[Json], new: Json | None, now
 
 def _same(owner: Json, status: Json) -> bool:
     """Whether a finished rollout is still finished: nothing but a scale since."""
-    return bool(owner["status"].get("observedGeneration") == status["observedGeneration"] or status.get("updatedReplicas", 0) == status.get("replicas", 0))
+    unchanged = owner["status"].get("observedGeneration") == status["observedGeneration"]
+    return bool(unchanged or status.get("updatedReplicas", 0) == status.get("replicas", 0))
 
 
 def _put(status: Json, entry: Json, *, fresh: bool = False) -> None:
@@ -346,7 +343,8 @@ def _surge(owner: Json) -> int:
 
 
 def _unavailable(owner: Json) -> int:
-    strategy, wanted = owner["spec"]["strategy"], owner["spec"]["replicas"]
+    strategy = owner["spec"]["strategy"]
+    wanted: int = owner["spec"]["replicas"]
     if strategy["type"] == "Recreate":
         return 0
     count = share(strategy["rollingUpdate"]["maxUnavailable"], wanted, up=False)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..store import Event, Json
-from ..strategy import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
+from reconciler.sim.cluster.store import Event, Json
+from reconciler.sim.cluster.strategy import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
+
 from .base import Item, World, ending
 
 
 class Garbage:
     """The garbage collector."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -49,7 +50,8 @@ class Garbage:
         return None
 
     def _follow(self, item: Item, obj: Json, owners: list[Json], now: float) -> None:
-        solid, waiting = [], []
+        solid: list[Json] = []
+        waiting: list[Json] = []
         for owner in owners:
             found = self._owner(item, owner)
             if found is None:

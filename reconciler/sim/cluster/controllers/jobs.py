@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .. import metadata
-from ..store import Event, Json, copy
+from reconciler.sim.cluster import metadata
+from reconciler.sim.cluster.store import Event, Json, copy
+
 from .base import JOBS, PODS, Item, World, condition, ending, is_active, is_ready, item_of, owners_of, pod_from
 
 _REACHED = "Reached expected number of succeeded pods"
@@ -18,7 +19,7 @@ _TOO_MANY = "Job has reached the specified backoff limit"
 class Jobs:
     """The controller of Jobs."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -84,7 +85,7 @@ class Jobs:
         self._world.change_status(item, now, edit)
 
     def _expire(self, item: Item, job: Json, now: float) -> float | None:
-        seconds = job["spec"].get("ttlSecondsAfterFinished")
+        seconds: int | None = job["spec"].get("ttlSecondsAfterFinished")
         if seconds is None:
             return None
         ended = condition(job, "Complete") or condition(job, "Failed")

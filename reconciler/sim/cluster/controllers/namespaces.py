@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .. import metadata
-from ..store import Event, Json
+from reconciler.sim.cluster import metadata
+from reconciler.sim.cluster.resources import Storage
+from reconciler.sim.cluster.store import Event, Json
+
 from .base import ACCOUNTS, CONFIGMAPS, NAMESPACES, Item, World, ending
 
 _ROOT = "kube-root-ca.crt"
@@ -30,7 +32,7 @@ _FINE = {
 class Namespaces:
     """The controllers of namespaces, service accounts and root certificates."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -67,16 +69,16 @@ class Namespaces:
         if "kubernetes" not in (namespace["spec"].get("finalizers") or ()):
             return
         for storage in self._world.store.storages():
-            for entry in self._world.store.list(storage, item.name):
+            for entry in self._world.store.entries(storage, item.name):
                 if not ending(entry.obj):
                     self._world.delete(Item(storage, *entry.key), now, entry.obj["metadata"]["uid"], "Background")
-        left = {s: entries for s in self._world.store.storages() if (entries := self._world.list(s, item.name))}
+        left = {s: entries for s in self._world.store.storages() if (entries := self._world.all(s, item.name))}
         self._report(item, left, now)
         if not left:
             call = self._world.call(item, now, part="finalize")
             self._world.writes.change(call, lambda obj: obj["spec"].update(finalizers=[]))
 
-    def _report(self, item: Item, left: dict[object, list[Json]], now: float) -> None:
+    def _report(self, item: Item, left: dict[Storage, list[Json]], now: float) -> None:
         told = dict(_FINE)
         if left:
             counts = ", ".join(sorted(f"{_name(s)} has {len(objects)} resource instances" for s, objects in left.items()))
@@ -106,6 +108,5 @@ class Namespaces:
         self._world.change_status(item, now, edit)
 
 
-def _name(storage: object) -> str:
-    group, plural = storage  # type: ignore[misc]
-    return f"{plural}.{group}"
+def _name(storage: Storage) -> str:
+    return f"{storage.plural}.{storage.group}"

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .. import metadata
-from ..store import Event, Json
+from reconciler.sim.cluster import metadata
+from reconciler.sim.cluster.store import Event, Json
+
 from .base import NODES, PODS, Item, World, condition, controller_of, ending, item_of, labels_of
 
 _BACKOFF_SECONDS = 10.0
@@ -21,7 +22,7 @@ _KUBELET = "kubelet"
 class Scheduler:
     """Places pods: the ready node with the fewest, the first by name among equals."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -29,7 +30,7 @@ class Scheduler:
         if event.storage == PODS and event.type != "DELETED" and not event.entry.obj["spec"].get("nodeName"):
             return [Item(PODS, *event.entry.key)]
         if event.storage == NODES:
-            return [item_of(PODS, pod) for pod in self._world.list(PODS) if not pod["spec"].get("nodeName")]
+            return [item_of(PODS, pod) for pod in self._world.all(PODS) if not pod["spec"].get("nodeName")]
         return ()
 
     def sync(self, item: Item, now: float) -> float | None:
@@ -37,12 +38,12 @@ class Scheduler:
         pod = self._world.get(item)
         if pod is None or ending(pod) or pod["spec"].get("nodeName") or pod["spec"].get("schedulingGates"):
             return None
-        nodes = [node for node in self._world.list(NODES) if _fits(pod, node)]
+        nodes = [node for node in self._world.all(NODES) if _fits(pod, node)]
         if not nodes:
             self._refuse(item, pod, now)
             return None
         load = {node["metadata"]["name"]: 0 for node in nodes}
-        for other in self._world.list(PODS):
+        for other in self._world.all(PODS):
             name = other["spec"].get("nodeName")
             if name in load:
                 load[name] += 1
@@ -51,7 +52,7 @@ class Scheduler:
         return None
 
     def _refuse(self, item: Item, pod: Json, now: float) -> None:
-        count = len(self._world.list(NODES))
+        count = len(self._world.all(NODES))
         text = f"0/{count} nodes are available" if count else "no nodes available to schedule pods"
         if (condition(pod, "PodScheduled") or {}).get("message") == text:
             return
@@ -88,7 +89,7 @@ def _set(obj: Json, entry: Json) -> None:
 class Kubelet:
     """Starts pods, reports on them, stops them."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -128,8 +129,9 @@ class Kubelet:
 
     def _stop(self, item: Item, pod: Json, now: float) -> float | None:
         meta = pod["metadata"]
-        asked_at = metadata.instant(meta["deletionTimestamp"]) - meta.get("deletionGracePeriodSeconds", 0)
-        stop_at = asked_at + min(self._world.settings.pod_stop_seconds, meta.get("deletionGracePeriodSeconds", 0))
+        grace: int = meta.get("deletionGracePeriodSeconds", 0)
+        asked_at = metadata.instant(meta["deletionTimestamp"]) - grace
+        stop_at = asked_at + min(self._world.settings.pod_stop_seconds, grace)
         if now < stop_at:
             return stop_at
         self._world.delete(item, now, meta["uid"], grace_seconds=0)
@@ -153,14 +155,15 @@ class Kubelet:
         restarts = max((s.get("restartCount", 0) for s in statuses), default=0)
         if restarts:
             finished = statuses[0].get("lastState", {}).get("terminated", {}).get("finishedAt")
-            wait = min(_BACKOFF_SECONDS * 2 ** min(restarts - 1, 10), _BACKOFF_LIMIT_SECONDS)
-            again_at = metadata.instant(finished) + wait if finished else now
+            again_at: float = now
+            if finished:
+                again_at = metadata.instant(finished) + _backoff(restarts - 1)
             if now < again_at:
                 return again_at
         at = metadata.timestamp(now)
         last = {"terminated": {"exitCode": 1, "reason": "Error", "startedAt": at, "finishedAt": at}}
         self._report(item, pod, now, "Running", ready=False, state=_CRASHED, last=last, restarts=restarts + 1)
-        return now + min(_BACKOFF_SECONDS * 2 ** min(restarts, 10), _BACKOFF_LIMIT_SECONDS)
+        return now + _backoff(restarts)
 
     def _report(
         self,
@@ -202,6 +205,10 @@ class Kubelet:
     def _address(self, pod: Json) -> str:
         digits = int(str(pod["metadata"]["uid"]).replace("-", "")[:6], 16)
         return f"10.244.{digits // 254 % 254}.{1 + digits % 254}"
+
+
+def _backoff(restarts: int) -> float:
+    return float(min(_BACKOFF_SECONDS * 2 ** min(restarts, 10), _BACKOFF_LIMIT_SECONDS))
 
 
 _CRASHED: Json = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..store import Event, Json
+from reconciler.sim.cluster.store import Event, Json
+
 from .base import (
     PODS,
     REPLICASETS,
@@ -32,7 +33,7 @@ _CREATE_LIMIT = 500
 class ReplicaSets:
     """The controller of ReplicaSets."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -46,7 +47,7 @@ class ReplicaSets:
     def _orphaned(self, event: Event) -> Iterable[Item]:
         if event.type == "DELETED" or controller_of(event.entry.obj):
             return ()
-        sets = self._world.list(REPLICASETS, event.entry.key[0])
+        sets = self._world.all(REPLICASETS, event.entry.key[0])
         return [item_of(REPLICASETS, one) for one in sets if selects(one["spec"].get("selector"), event.entry.obj)]
 
     def sync(self, item: Item, now: float) -> float | None:

@@ -6,8 +6,9 @@ Law of the module: a template is one revision; a template that comes back is the
 
 from __future__ import annotations
 
-from ..ids import pod_hash
-from ..store import Json, encode
+from reconciler.sim.cluster.ids import pod_hash
+from reconciler.sim.cluster.store import Json, encode
+
 from .base import REVISIONS, World, item_of, labels_of, reference
 
 LABEL = "controller-revision-hash"

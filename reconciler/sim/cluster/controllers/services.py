@@ -1,14 +1,15 @@
 """EndpointSlices: which pods stand behind a Service.
 
-Law of the module: one slice a Service and at most 100 endpoints a slice; slices are named after their Service with a generated end. Source: the
-endpointslice controller of Kubernetes 1.36.
+Law of the module: at most 100 endpoints a slice; slices are named after their Service with a generated end. Source: the endpointslice
+controller of Kubernetes 1.36.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..store import Event, Json
+from reconciler.sim.cluster.store import Event, Json
+
 from .base import MANAGER, PODS, SERVICES, SLICES, Item, World, ending, is_ready, item_of, labels_of, owners_of, reference
 
 _SERVICE = "kubernetes.io/service-name"
@@ -21,7 +22,7 @@ _ENDPOINTS_LIMIT = 100
 class EndpointSlices:
     """The controller of EndpointSlices."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -33,7 +34,7 @@ class EndpointSlices:
         if event.storage != PODS:
             return ()
         pods = [entry.obj for entry in (event.entry, event.previous) if entry]
-        services = self._world.list(SERVICES, event.entry.key[0])
+        services = self._world.all(SERVICES, event.entry.key[0])
         return [item_of(SERVICES, s) for s in services if any(_selects(s, pod) for pod in pods)]
 
     def sync(self, item: Item, now: float) -> float | None:
@@ -41,7 +42,7 @@ class EndpointSlices:
         service = self._world.get(item)
         if service is None or not service["spec"].get("selector") or ending(service):
             return None
-        pods = [pod for pod in self._world.list(PODS, item.namespace) if _selects(service, pod) and _counts(pod)]
+        pods = [pod for pod in self._world.all(PODS, item.namespace) if _selects(service, pod) and _counts(pod)]
         wanted = [_endpoint(pod, service) for pod in pods]
         parts = [wanted[at : at + _ENDPOINTS_LIMIT] for at in range(0, len(wanted), _ENDPOINTS_LIMIT)] or [[]]
         have = self._world.owned_by(service, SLICES)

@@ -6,9 +6,10 @@ classes, the role that lets everything through. Bootstrap roles of components th
 
 from __future__ import annotations
 
-from .. import metadata
-from ..resources import Storage
-from ..store import Json
+from reconciler.sim.cluster import metadata
+from reconciler.sim.cluster.resources import Storage
+from reconciler.sim.cluster.store import Json
+
 from .base import NAMESPACES, NODES, SERVICES, Item, World
 
 SERVER = "kube-apiserver"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..store import Event, Json, copy
+from reconciler.sim.cluster.store import Event, Json, copy
+
 from . import revisions
 from .base import (
     CLAIMS,
@@ -32,7 +33,7 @@ _INDEX = "apps.kubernetes.io/pod-index"
 class StatefulSets:
     """The controller of StatefulSets."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:

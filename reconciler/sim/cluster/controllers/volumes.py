@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..store import Event, Json
+from reconciler.sim.cluster.store import Event, Json
+
 from .base import CLAIMS, PODS, VOLUMES, Item, World, ending
 
 _PROTECTED = {CLAIMS: "kubernetes.io/pvc-protection", VOLUMES: "kubernetes.io/pv-protection"}
@@ -18,7 +19,7 @@ _BOUND = {"pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-c
 class Volumes:
     """The controllers of claims and volumes."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def concerned(self, event: Event) -> Iterable[Item]:
@@ -48,8 +49,8 @@ class Volumes:
 
     def _used(self, item: Item) -> bool:
         if item.storage == VOLUMES:
-            return any(claim["spec"].get("volumeName") == item.name for claim in self._world.list(CLAIMS))
-        return any(item.name in _claims(pod) for pod in self._world.list(PODS, item.namespace))
+            return any(claim["spec"].get("volumeName") == item.name for claim in self._world.all(CLAIMS))
+        return any(item.name in _claims(pod) for pod in self._world.all(PODS, item.namespace))
 
     def _drop(self, item: Item, now: float) -> None:
         finalizer = _PROTECTED[item.storage]
