@@ -117,7 +117,7 @@ def test_json_has_places_too() -> None:
 def test_of_a_merge_of_many_the_first_counts() -> None:
     text = b"{apiVersion: v1, kind: A, metadata: {name: a},\n p: &p {k: 1},\n q: &q {k: 2},\n r: {<<: [*p, *q]}}"
     one = manifest(text)
-    assert (one.body()["r"], one.place(("r", "k"))) == ({"k": 1}, ("a.yaml", 2, 13))
+    assert (one.body()["r"], one.place(("r", "k"))) == ({"k": 1}, ("a.yaml", 2, 12))
 
 
 def test_the_longest_key_counts() -> None:
