@@ -21,6 +21,7 @@ import yaml
 
 from reconciler.sim.cluster.resources import table
 from tests.sim.cluster.machine import CASES, CONTENT_TYPES, body_of, clock, definition_kind, definitions, normal, query_of
+from tests.waiting import until
 
 Json = dict[str, Any]
 
@@ -63,15 +64,20 @@ def install_definitions(server: Server) -> None:
         name = definition["metadata"]["name"]
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
         server.ask("PATCH", path + "?fieldManager=test&force=true", definition, CONTENT_TYPES["apply"])
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            _, found = server.ask("GET", path)
-            states = {each["type"]: each["status"] for each in found.get("status", {}).get("conditions", ())}
-            spec = definition["spec"]
-            group_path = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
-            if states.get("Established") == "True" and server.ask("GET", group_path)[0] == 200:
-                break
-            time.sleep(0.2)
+        spec = definition["spec"]
+        served = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
+        wait_for(server, served)
+
+
+def wait_for(server: Server, path: str) -> None:
+    """Wait until a path is served."""
+    until(lambda: server.ask("GET", path)[0] == 200, f"{path} being served")
+
+
+def next_second() -> None:
+    """Wait until the clock shows another second."""
+    second = int(time.time())
+    until(lambda: int(time.time()) > second, "the next second")
 
 
 def record(server: Server, case: Json) -> list[Json]:
@@ -83,7 +89,7 @@ def record(server: Server, case: Json) -> list[Json]:
     answers: list[Json] = []
     times: dict[str, str] = {}
     for number, step in enumerate(case["steps"]):
-        time.sleep(1 - time.time() % 1 + 0.02)
+        next_second()
         verb, body = body_of(step, kind)
         on = f"/{step['on']}" if step.get("on") else ""
         method = {"create": "POST", "put": "PUT"}.get(verb, "PATCH")
