@@ -353,5 +353,6 @@ def _essence(unit: UnitReport) -> Hashable:
     """What of a unit people hear of at once; counts and words may wait."""
     commit = unit.commit.id if unit.commit else None
     lanes = tuple((lane.cluster, lane.state) for lane in unit.lanes)
-    return (unit.state, unit.waits_for, commit, lanes, unit.problems, unit.gates)
+    why = unit.message if unit.state == "Held" else ""
+    return (unit.state, why, unit.waits_for, commit, lanes, unit.problems, unit.gates)
 

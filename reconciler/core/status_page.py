@@ -112,7 +112,8 @@ def _why(unit: UnitReport) -> str:
 
 def _problems(unit: UnitReport) -> list[str]:
     """Each once: a file that cannot be read holds its folder in every cluster."""
-    texts = [f"{place}: {text}" for place, text in unit.problems[:LIST_LIMIT]]
+    texts = [unit.message] if unit.state == "Held" and unit.message else []
+    texts += [f"{place}: {text}" for place, text in unit.problems[:LIST_LIMIT]]
     for lane in unit.lanes:
         if lane.state == "Held" and lane.message:
             texts.append(lane.message)

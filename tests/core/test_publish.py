@@ -63,6 +63,13 @@ def test_a_changed_state_goes_out_at_once_and_counts_wait(branch: Branch) -> Non
     assert life.pushes == 3 and life.publisher.idle
 
 
+def test_why_something_is_held_is_told_at_once(branch: Branch) -> None:
+    life = begun(branch, unit(state="Held", message="a.yaml:3:1: key twice"))
+    life.say(unit(state="Held", message="a.yaml:9:1: key twice"))
+    life.run(1)
+    assert life.pushes == 2 and "* a.yaml:9:1: key twice\n" in branch.page
+
+
 def test_counts_are_told_in_the_end(branch: Branch) -> None:
     life = begun(branch, unit(state="Reconciling", lanes=(lane(state="Reconciling", healthy=1),)))
     life.say(unit(state="Reconciling", lanes=(lane(state="Reconciling", healthy=2),)))
