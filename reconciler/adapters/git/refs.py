@@ -16,7 +16,7 @@ import pygit2
 from reconciler.core.identity import CommitId
 
 from .reading import sound
-from .transport import Callbacks, Credentials, GitTrouble, Remote, failure
+from .transport import Callbacks, Credentials, GitTrouble, Remote, clean, failure
 
 COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 SHORT_ID = re.compile(r"[0-9a-f]{7,39}")
@@ -33,13 +33,13 @@ def well_formed(ref: str) -> bool:
 
 
 def refspec(ref: str) -> str:
-    """What to fetch so that `ref` (or the commit whose full id it is) comes here, and nothing else.
+    """What to fetch so that `ref` comes here, and nothing else.
 
     It is kept under a digest of its name: two refs that never stood together on the server ("a", then "a/b") then do not get in
     each other's way here, nor do names that differ in case alone on disks that see no difference.
     """
-    if not well_formed(ref) and not COMMIT_ID.fullmatch(ref):
-        raise GitTrouble(f"{ref[:80]!r} is no full name of a ref", permanent=True)
+    if not well_formed(ref):
+        raise GitTrouble(f"{clean(ref)!r} is no full name of a ref", permanent=True)
     return f"+{ref}:{_kept(ref)}"
 
 

@@ -181,7 +181,7 @@ def test_ignored_files_are_not_read(served: Path, repository: Repository) -> Non
         "keep.tmp.yaml": b"1",
         "charts/values.yaml": b"1",
         "sub/charts/c.yaml": b"1",
-        "sub/.reconcilerignore": b"local.yaml\n",
+        "sub/.reconcilerignore": b"/local.yaml\n",  # from its own folder
         "sub/local.yaml": b"1",
         "local.yaml": b"1",
     }
