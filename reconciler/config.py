@@ -171,14 +171,16 @@ class _Reader:
         self.node = node
         self.problems: list[Problem] = []
 
-    def place(self, *pointer: str | int) -> Place:
-        """Where a value stands; its key, where only that is on the line."""
-        node, _ = self.node.down(pointer)
+    def place(self, pointer: Pointer, *, at_key: bool = False) -> Place:
+        """Where a value stands; a value that begins below its key is found there."""
+        node, found = self.node.down(pointer)
+        if node.key_line and ((at_key and found) or node.key_line != node.line):
+            return Place(self.name, node.key_line, node.key_column)
         return Place(self.name, node.line, node.column)
 
-    def bad(self, pointer: Pointer, message: str) -> None:
+    def bad(self, pointer: Pointer, message: str, *, at_key: bool = False) -> None:
         """Note a problem."""
-        self.problems.append(Problem(self.place(*pointer), message))
+        self.problems.append(Problem(self.place(pointer, at_key=at_key), message))
 
     def find(self, finding: Finding) -> None:
         """Note what the schema found; a secret that was written down is told as such, and not shown."""
@@ -188,7 +190,7 @@ class _Reader:
             key = finding.pointer[-1]
             self.bad(finding.pointer, f"a {key} is never written here; name where it is: {key}File or {key}Env")
         else:
-            self.bad(finding.pointer, finding.message)
+            self.bad(finding.pointer, finding.message, at_key=finding.at_key)
 
     def config(self, body: Json) -> Config:
         """Everything."""
@@ -287,7 +289,7 @@ class _Reader:
             self.bad(at, found.message)
         file = self.base / body[held[0]] if held[0].endswith("File") else None
         variable = "" if file else body[held[0]]
-        return CredentialsAt(file, variable, body.get("username", ""), self.place(*at))
+        return CredentialsAt(file, variable, body.get("username", ""), self.place(at))
 
     def cluster(self, body: Json, index: int) -> ClusterConfig:
         """One cluster."""

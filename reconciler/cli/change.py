@@ -77,7 +77,7 @@ def _show(offer: Offer) -> None:
 
     for line in offer.text.splitlines():
         indent = line[: len(line) - len(line.lstrip(" "))]
-        click.echo(f"  {indent}{plain(line)}".rstrip())
+        click.echo(f"  {indent}{plain(line.strip())}".rstrip())
     click.echo()
 
 

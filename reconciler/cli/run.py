@@ -6,7 +6,6 @@ answer of `--once` to standard output.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -50,6 +49,8 @@ def run(at: Where, *, once: bool, timeout: float, log_form: str, output: Format)
     Records are Secrets in namespace reconciler-system of the home cluster (the default one); a Lease beside them says which of
     several daemons acts. SIGTERM ends it in good order, a second one at once.
     """  # noqa: D301 - click's own mark, not an escape that was forgotten
+    import asyncio  # a third of the time that --help would take
+
     from . import terminal
     from .workdir import WorkDir
 
@@ -102,6 +103,8 @@ async def _once(config: Config, workdir: WorkDir, tell: Tell, timeout_seconds: f
 
 def _obey_signals(parts: Assembly) -> None:
     """The first signal ends in good order, the second at once."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     seen: list[int] = []
 

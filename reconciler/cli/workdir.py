@@ -16,6 +16,7 @@ import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -90,10 +91,10 @@ class WorkDir:
         return f"reconciler-{drawn}"
 
 
-def default_cache() -> Path:
+def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
     """The user's cache directory for this program."""
-    told = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(told) if told.startswith("/") else Path.home() / ".cache") / "reconciler"
+    told = environment.get("XDG_CACHE_HOME", "")
+    return (Path(told) if told.startswith("/") else Path(environment.get("HOME") or Path.home()) / ".cache") / "reconciler"
 
 
 def _digest(config: Config) -> str:

@@ -100,9 +100,18 @@ def test_the_number_of_daemons_is_bounded(tmp_path: Path) -> None:
             one.close()
 
 
-def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/me")
-    assert default_cache() == Path("/var/cache/me/reconciler")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative is ignored")
-    monkeypatch.setenv("HOME", "/home/ada")
-    assert default_cache() == Path("/home/ada/.cache/reconciler")
+def test_a_reader_leaves_the_daemon_its_directory(tmp_path: Path) -> None:
+    with WorkDir(config(), tmp_path, reads_only=True) as reader, WorkDir(config(), tmp_path) as daemon:
+        assert reader.path == daemon.path.with_name(f"{daemon.path.name}-reader")
+
+
+@pytest.mark.parametrize(
+    ("environment", "path"),
+    [
+        ({"XDG_CACHE_HOME": "/var/cache/me", "HOME": "/home/ada"}, "/var/cache/me/reconciler"),
+        ({"XDG_CACHE_HOME": "relative/is/ignored", "HOME": "/home/ada"}, "/home/ada/.cache/reconciler"),
+        ({"HOME": "/home/ada"}, "/home/ada/.cache/reconciler"),
+    ],
+)
+def test_the_cache_is_where_the_user_keeps_caches(environment: dict[str, str], path: str) -> None:
+    assert default_cache(environment) == Path(path)
