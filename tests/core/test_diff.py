@@ -357,6 +357,16 @@ def test_an_ignored_pointer_unescapes_slashes():
     assert made["metadata"]["annotations"] == {"a/b~c": "9", "d": "2"}
 
 
+def test_a_member_of_a_set_is_left_out_by_its_type_too():
+    left = diff.without({"tags": [True, "1", 1]}, (("tags", paths.Member(1)),))
+    assert left == {"tags": [True, "1"]}
+
+
+def test_an_ignored_index_out_of_range_changes_nothing():
+    wanted: dict[str, Any] = {"apiVersion": "x.io/v1", "kind": "X", "spec": {"rules": [1]}}
+    assert diff.with_ignored(wanted, {"spec": {"rules": [2]}}, ("/spec/rules/1", "/spec/rules/0/a"), MANAGER) == wanted
+
+
 def test_a_digest_does_not_depend_on_the_order_of_keys():
     assert diff.digest({"a": 1, "b": [1, 2]}) == diff.digest({"b": [1, 2], "a": 1})
     assert diff.digest({"a": 1}) != diff.digest({"a": "1"})
