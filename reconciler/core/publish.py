@@ -243,7 +243,7 @@ class Publisher:
         carried = False
         for unit in report.units:
             before = self._before.pop(unit.key, None)
-            if before is not None and before.state == unit.state and before.since < unit.since:
+            if before is not None and before.state == unit.state and before.since != unit.since // 1:
                 self.reports.since.states[unit.key] = (before.state, before.since)
                 self.reports.touch(unit.key)
                 carried = True

@@ -258,10 +258,10 @@ def test_two_daemons_do_not_answer_each_other(branch: Branch) -> None:
     assert "another daemon" in other.publisher.problem
 
 
-def test_two_sources_do_not_share_a_branch(branch: Branch) -> None:
+def test_the_branch_does_not_tell_the_installation_s_id(branch: Branch) -> None:
     begun(branch)
     text = branch.tip["status/history.yaml"]
-    assert b"one" not in text  # the installation's id is nobody's business
+    assert b"one" not in text
     assert text.splitlines()[1] == b"commits: 1"
 
 

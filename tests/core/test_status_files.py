@@ -89,6 +89,12 @@ def test_a_name_is_given_to_one_unit_only(given_keys: list[UnitKey]) -> None:
         assert not any(other.startswith(path + "/") for other in paths)
 
 
+def test_folders_that_look_like_others_have_names_of_their_own() -> None:
+    root = UnitKey(FLEET, "argoproj.io", "Rollout", "", "cart")
+    assert path_of(folder(FLEET, "rollout.argoproj.io/cart")).lower() != path_of(root).lower()
+    assert not path_of(folder(FLEET, "apps/a.yaml/b")).startswith(path_of(folder(FLEET, "apps/a")) + "/")
+
+
 @given(keys)
 def test_a_name_never_leads_elsewhere(key: UnitKey) -> None:
     path = path_of(key)
@@ -356,6 +362,12 @@ def test_the_page_is_bounded_and_says_what_it_leaves_out() -> None:
     text = page(*(unit(f"apps/{'a' * 90}{number}", waits_for="w" * 900, gates=gates) for number in range(2000)))
     assert len(text.encode()) <= status_page.PAGE_LIMIT_BYTES
     assert "2000 units: 2000 Healthy" in text and text.endswith(" more\n") and "* … and " in text
+
+
+def test_what_holds_a_folder_in_every_cluster_is_said_once() -> None:
+    why = "a.yaml:1:1: key twice"
+    text = page(unit(state="Held", message=why, lanes=(lane("eu", "Held", why), lane("us", "Held", why))))
+    assert text.count(f"* {why}\n") == 1
 
 
 def test_a_source_without_units_says_so() -> None:
