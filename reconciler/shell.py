@@ -175,5 +175,6 @@ class Shell:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for client in self._clusters.values():
             await client.close()
-        for thread in self._threads.values():
+        for name, thread in self._threads.items():
+            self._repositories[name].cancel()
             thread.shutdown(wait=False, cancel_futures=True)

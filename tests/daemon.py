@@ -77,6 +77,7 @@ class Daemon:
         self.checks = Checks.of(schemas.of_manifests(), Types.read(schemas.of_kubernetes()))
         self.engine = Engine(self.settings, kinds, entropy or os.urandom(16), self.checks.types)
         self.parses = 0
+        self._abandoned = False
         self.effects: list[Effect] = []
         self._loop = asyncio.new_event_loop()
         self._shell: Shell | None = None
@@ -89,6 +90,8 @@ class Daemon:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._abandoned:
+            return
         assert self._shell is not None
         self._loop.call_soon_threadsafe(self._shell.stop)
         self._thread.join(20)
@@ -97,6 +100,7 @@ class Daemon:
 
     def abandon(self) -> None:
         """Stop without releasing anything, as a crash would."""
+        self._abandoned = True
         self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(20)
 

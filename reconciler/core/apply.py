@@ -76,6 +76,7 @@ class Context:
     """What the decision needs beside the object."""
 
     installation: str
+    key: bytes  # of the installation: digests that stand in clusters are keyed with it
     unit: UnitKey
     commit: str
     types: Types | None
@@ -85,8 +86,8 @@ def payload(wanted: Wanted, resource: Resource, id: ObjectId, context: Context) 
     """The object as it is sent: as written, normalised, and with our marks."""
     body = diff.normalise(wanted.manifest.body() if wanted.manifest else diff.decode(wanted.json))
     body["apiVersion"] = resource.api_version
-    place = wanted.place
-    return stamp(body, context.installation, context.unit, id, str(place), context.commit, wanted.digest)
+    place, digest = wanted.place, request_digest(context.key, context.unit, wanted.digest)
+    return stamp(body, context.installation, context.unit, id, str(place), context.commit, digest)
 
 
 def decide(
@@ -114,14 +115,14 @@ def _compare(wanted: Wanted, body: Json, live: Live, context: Context) -> Verdic
     if wanted.policy.ignore:
         body = diff.with_ignored(body, observed, wanted.policy.ignore, FIELD_MANAGER)
     found = diff.compare(body, observed, FIELD_MANAGER, context.types, wanted.policy.ignore)
-    same_request = live.annotations.get(DIGEST) == request_digest(context.installation, context.unit, wanted.digest)
+    same_request = live.annotations.get(DIGEST) == request_digest(context.key, context.unit, wanted.digest)
     if isinstance(found, diff.InSync):
         return InSync()
     if isinstance(found, diff.CannotTell):
         return Send(body, force=True, uid=live.uid, asks=same_request)
     rightly_theirs, ours = diff.contested(found.changes)
     left_alone = tuple(f"{change.pretty} (owned by {change.owner})" for change in rightly_theirs)
-    if not ours:
+    if not ours and (rightly_theirs or not found.reason):
         return InSync(left_alone)
     if rightly_theirs:
         body = diff.without(body, tuple(change.path for change in rightly_theirs))

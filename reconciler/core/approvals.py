@@ -6,6 +6,7 @@ says makes it no approval. The branch is an offer and nothing more: only what is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,8 +80,9 @@ class Offer:
 class Offers:
     """Keeps one branch for each gate that waits. Branches of gates that wait no more are left to people."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, on_moved: Callable[[UnitKey], None]) -> None:
         self.wire = wire
+        self._on_moved = on_moved
         self.offers: dict[tuple[str, str], Offer] = {}  # (source, branch)
 
     def set(self, source: Source, unit: UnitKey, gate: Gate, cluster: str) -> None:
@@ -123,7 +125,7 @@ class Offers:
             else:
                 self._push(source, ref, offer, at)
 
-        self.wire.git(ReadFiles, read, source.name, ref=ref, commit=at, prefix=path)
+        self.wire.git(ReadFiles, read, source.name, ref=ref, commit=at, prefix=path.rsplit("/", 1)[0])
 
     def _push(self, source: Source, ref: str, offer: Offer, expected: CommitId | None) -> None:
         assert source.desired.commit is not None
@@ -137,8 +139,9 @@ class Offers:
                 if source.refs is not None and answer.commit is not None:
                     source.refs[ref] = answer.commit
                 return
-            offer.state, offer.problem = "refused", answer.message
-            self.wire.log("warning", "approval not offered", branch=ref, reason=answer.message or answer.outcome)
+            offer.state, offer.problem = "refused", answer.message or answer.outcome
+            self._on_moved(offer.unit)
+            self.wire.log("warning", "approval not offered", branch=ref, reason=offer.problem)
             self.wire.after(("offer", source.name, ref), 30.0, lambda: self._again(source, offer))
 
         self.wire.git(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from .identity import GroupKind, SourceName
 from .kind import Wanted
 from .manifest import Manifest, ManifestFile, Problem
-from .messages import Commit, CommitChanges
+from .messages import Commit, CommitChanges, FileChange
 from .wanted import read
 
 ManifestKey = tuple[str, int]  # path, index in the file
@@ -74,6 +74,12 @@ class Desired:
         return held
 
     # -- folding ----------
+
+    def whole(self, step: CommitChanges) -> CommitChanges:
+        """A step that lists everything, completed by what is not in it any more."""
+        there = dict.fromkeys(change.path for change in step.changes)
+        gone = tuple(FileChange(path, None, None) for files in self.folders.values() for path in files if path not in there)
+        return CommitChanges(step.commit, step.changes + gone)
 
     def fold(self, step: CommitChanges) -> Touched:
         """Take in one commit."""

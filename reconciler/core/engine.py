@@ -61,7 +61,7 @@ class Engine:
         self.pruner = Pruner(
             self.work, self.units.units.get, self._not_all_planned, self._prune_approval, self._source_empty, self._moved
         )
-        self.offers = Offers(self.wire)
+        self.offers = Offers(self.wire, self._offer_moved)
         self.reports = Reports(self)
         self.publishers = {s.name: Publisher(self.wire, s, settings, self.reports) for s in self.sources.values()}
         self._saving_kinds: dict[ClusterName, None] = {}
@@ -131,9 +131,10 @@ class Engine:
             if (key.source, key.group, key.kind) == (source.name, *kind):
                 self.units.touch(key, unit.kind)
 
-    def _refs(self, source: Source) -> None:
+    def _refs(self, source: Source, news: bool) -> None:
         self.publishers[source.name].refs_listed()
-        self._touch_reports()
+        if news:
+            self._touch_reports()
 
     def _cluster_changed(self, cluster: Cluster) -> None:
         self.store.start()
@@ -228,6 +229,10 @@ class Engine:
 
     def _deleted(self, ref: ObjectRef, uid: str, ok: bool) -> None:
         self.pruner.deleted(ref, uid, ok)
+
+    def _offer_moved(self, unit: UnitKey) -> None:
+        self.reports.touch(unit)
+        self._touch_reports()
 
     def _everything_moved(self) -> None:
         self.reports.touch_all()
@@ -358,7 +363,7 @@ class Engine:
         live = cluster.owned(resolved[1])
         if live is None:
             return health.NOT_FOUND
-        if live.annotations.get(DIGEST) != request_digest(self.store.installation, unit, wanted.digest):
+        if live.annotations.get(DIGEST) != request_digest(self.store.key, unit, wanted.digest):
             return Health("InProgress", "NotApplied", "not applied yet")
         found = health.compute(live.body(), self.wire.now.wall)
         if found.again_at is not None:

@@ -6,7 +6,7 @@ proves nothing, nor does the label, which exists for watches to select on. Live 
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from typing import Any
 
 from .identity import ObjectId, UnitKey
@@ -35,9 +35,12 @@ def owner_of(live: Live, installation: str) -> UnitKey | None:
     return UnitKey.parse(parts[2])
 
 
-def request_digest(installation: str, unit: UnitKey, digest: str) -> str:
-    """What `DIGEST` holds: of the content that is asked for, and of who asks. Another owner is another request."""
-    return hashlib.sha256(f"{installation} {unit.text} {digest}".encode()).hexdigest()[:16]
+def request_digest(key: bytes, unit: UnitKey, digest: str) -> str:
+    """What `DIGEST` holds: of the content that is asked for, and of who asks. Another owner is another request.
+
+    Keyed, since it stands on Secrets too, where everybody who may read metadata could otherwise try out short values.
+    """
+    return hmac.digest(key, f"{unit.text} {digest}".encode(), "sha256").hex()[:16]
 
 
 def stamp(
@@ -55,6 +58,6 @@ def stamp(
         OWNER: owner_text(installation, unit, id),
         SOURCE: source,
         COMMIT: commit,
-        DIGEST: request_digest(installation, unit, digest),
+        DIGEST: digest,
     }
     return body

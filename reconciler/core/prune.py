@@ -251,7 +251,7 @@ class Pruner:
         return dict.fromkeys(record.value["uids"]) if record else {}
 
     def _open(self, pair: Pair, gate: Gate, rest: list[Live]) -> None:
-        if pair in self._saving:
+        if pair in self._saving or not self.work.settings.act:
             return
         self._saving[pair] = None
         approved = list(dict.fromkeys([*self._approved_uids(pair), *sorted(live.uid for live in rest)]))

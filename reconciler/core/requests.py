@@ -144,7 +144,8 @@ class Requests:
                 found = diff.compare(send.body, held.body(), FIELD_MANAGER, self.work.types, item.wanted.policy.ignore)
                 item.changes = found.changes if isinstance(found, diff.Differs) else ()
             item.work.move(item, "done")
-            self.work.stand(item, "healthy" if same else "pending")
+            words = "" if same else "differs from Git" if send.uid else "does not exist yet"
+            self.work.stand(item, "healthy" if same else "pending", words)
         elif same:
             assert held is not None
             item.asked = (item.wanted.digest, held.version)

@@ -25,14 +25,17 @@ PAST_LIMIT = 20
 
 
 class Source:
-    """The state of one source. `on_commit(touched)` hears of folded history, `on_refs()` of every listing."""
+    """The state of one source.
+
+    `on_commit(touched)` hears of folded history, `on_refs(news)` of every listing, and whether its state is another than before.
+    """
 
     def __init__(
         self,
         settings: SourceSettings,
         wire: Wire,
         on_commit: Callable[[Source, Touched], None],
-        on_refs: Callable[[Source], None],
+        on_refs: Callable[[Source, bool], None],
     ) -> None:
         self.settings = settings
         self.name = settings.name
@@ -44,6 +47,7 @@ class Source:
         self._on_commit = on_commit
         self._on_refs = on_refs
         self._failures = 0
+        self._anew = False  # fetch everything, not what changed
         self._busy = False
         self._hinted = False
         self._listed_at = float("-inf")
@@ -85,7 +89,7 @@ class Source:
             return
         self.refs = message.refs
         tip = message.refs.get(self.settings.ref)
-        self._on_refs(self)
+        self._on_refs(self, False)
         if tip is None:
             self._failed(GitFailure(f"{self.settings.ref} is not in the repository"))
         elif self.desired.commit is not None and tip == self.desired.commit.id:
@@ -94,19 +98,24 @@ class Source:
             self._fetch(tip)
 
     def _fetch(self, tip: CommitId) -> None:
-        since = self.desired.commit.id if self.desired.commit else None
+        since = self.desired.commit.id if self.desired.commit and not self._anew else None
         self.wire.git(Fetch, self._fetched, self.name, ref=self.settings.ref, tip=tip, since=since)
 
     def _fetched(self, message: Fetched) -> None:
         if isinstance(message.steps, GitFailure):
+            # Perhaps what we hold is in the repository no more (history rewritten, clone lost): next time all is read.
+            self._anew = self.loaded and not self._anew
             self._failed(message.steps)
             return
-        before = self.desired.commit
-        if message.rewritten and before is not None:
+        before, steps, rewritten = self.desired.commit, message.steps, message.rewritten
+        if self._anew:
+            self._anew = False
+            steps, rewritten = (self.desired.whole(steps[-1]),), True
+        if rewritten and before is not None:
             self.rewritten_from = before.id
-            self.wire.log("warning", "history was rewritten", source=self.name, was=before.id, now=message.steps[-1].commit.id)
+            self.wire.log("warning", "history was rewritten", source=self.name, was=before.id, now=steps[-1].commit.id)
         touched = Touched()
-        for step in message.steps:
+        for step in steps:
             part = self.desired.fold(step)
             touched.folders.update(part.folders)
             touched.kinds.update(part.kinds)
@@ -123,6 +132,7 @@ class Source:
         self._busy = False
         if self._failures:
             self.wire.log("info", "source reachable", source=self.name)
+            self._on_refs(self, True)
         self._failures = 0
         self.problem = ""
         if self._hinted:
@@ -135,13 +145,14 @@ class Source:
         self._busy = False
         self._hinted = False
         self._failures += 1
-        if failure.message != self.problem:
+        news = failure.message != self.problem
+        if news:
             self.wire.log("error", "source cannot be read", source=self.name, reason=failure.message)
         self.problem = failure.message
         base = max(BACK_OFF_BASE_SECONDS, min(self.settings.poll_seconds, 30.0) if failure.permanent else 0.0)
         seconds = self.wire.jitter.back_off(self._failures, base, BACK_OFF_CAP_SECONDS)
         self.wire.after(("poll", self.name), seconds, self._poll)
-        self._on_refs(self)
+        self._on_refs(self, news)
 
     # -- folders that could not be read when we started ----------
 

@@ -58,6 +58,7 @@ class Store:
         self.ready = False
         self.lost = False
         self.installation = ""
+        self.key = b""  # keys the digests that stand in clusters
         self.records: dict[str, Record] = {}
         self.problem = "the home cluster has not answered yet"
         self.pins: dict[str, str] = {}  # cluster -> "" where pinned, else why not
@@ -155,7 +156,7 @@ class Store:
         self._loading = False
         held = self.records.get(INSTALLATION)
         if held is not None:
-            self.installation = str(held.value["id"])
+            self.installation, self.key = str(held.value["id"]), bytes.fromhex(str(held.value["key"]))
             self._become_ready()
         elif self.settings.act:
             self._find_markers([name for name, cluster in self.clusters.items() if cluster.state == "up"], {})
@@ -185,10 +186,11 @@ class Store:
 
     def _begin(self, found: str) -> None:
         self.lost = bool(found)
-        self.installation = found or hashlib.sha256(self.wire.jitter.fraction().hex().encode()).hexdigest()[:10]
+        self.installation, self.key = found or self.wire.draw(5).hex(), self.wire.draw(32)
         if found:
             self.wire.log("warning", "record store was lost", installation=found)
-        self.save(INSTALLATION, {"id": self.installation}, lambda ok: self._become_ready() if ok else self._load())
+        value = {"id": self.installation, "key": self.key.hex()}
+        self.save(INSTALLATION, value, lambda ok: self._become_ready() if ok else self._load())
 
     # -- writing ----------
 

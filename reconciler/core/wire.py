@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import hmac
 from collections.abc import Callable, Hashable
 from typing import Any, Literal, TypeVar
 
@@ -69,11 +70,17 @@ class Wire:
         self.now = Instant(0.0, 0.0)
         self.effects: list[Effect] = []
         self.jitter = Jitter(seed)
+        self._seed = seed
         self._ids = 0
         self._waiting: dict[int, Callable[[Any], None]] = {}
         self._watches: dict[int, tuple[Callable[[WatchLines], None], Callable[[WatchClosed], None]]] = {}
         self._timers: dict[Hashable, tuple[float, int, Callable[[], None]]] = {}
         self._heap: list[tuple[float, int, Hashable]] = []
+
+    def draw(self, count: int) -> bytes:
+        """So many secret bytes that nobody has seen: as good as the entropy that the engine was given."""
+        self._ids += 1
+        return hmac.digest(self._seed, f"draw {self._ids}".encode(), "sha256")[:count]
 
     # -- requests ----------
 

@@ -300,7 +300,7 @@ class Work:
             self.stand(item, "pending", "is being deleted; applied anew when it is gone")
             return
         verdict = decide(item.wanted, item.resource, item.id, live, item.foreign, self._context(item))
-        item.looked = False
+        item.looked, item.foreign = False, None  # what was seen counts for one decision
         if isinstance(verdict, Refuse):
             item.place = verdict.place
             item.work.move(item, "blocked")
@@ -322,7 +322,7 @@ class Work:
         self.queue(item)
 
     def _context(self, item: Item) -> Context:
-        return Context(self.store.installation, item.work.unit, self._commit_of(item), self.types)
+        return Context(self.store.installation, self.store.key, item.work.unit, self._commit_of(item), self.types)
 
     def first_contact(self, item: Item) -> Send:
         """What is sent where the live object is not looked into."""

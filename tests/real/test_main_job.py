@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
+from reconciler.core.messages import Push
 from tests.real.fleet import Fleet
 from tests.waiting import until
 
@@ -112,6 +113,8 @@ def test_a_mass_deletion_waits_for_a_merge(fleet: Fleet) -> None:
         merged = fleet.commit({"approvals/prune-eu-a.yaml": offered}, "Merge branch reconciler/approve/prune-eu-a")
         daemon.wait(merged)
         until(lambda: fleet.names("configmaps") == ["a7", "a8", "a9"], "the approved are pruned", 10)
+        until(lambda: daemon.report().settled and not daemon.engine.offers.offers, "nothing is offered any more", 10)
+        assert [e for e in daemon.effects if isinstance(e, Push) and "approve" in e.ref] == []
         assert fleet.eu.request("GET", f"/api/v1/namespaces/{fleet.ns}")[1]["status"]["phase"] == "Active"
 
 

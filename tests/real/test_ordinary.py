@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from reconciler.core.health import compute
@@ -33,7 +34,8 @@ def test_ordinary_manifests(fleet: Fleet) -> None:
         approvals: dict[str, str | bytes | None] = {}
         for name in daemon.engine.offers.offers:
             path = f"approvals/{name[1]}.yaml"
-            approvals[path] = until(lambda n=name[1], p=path: fleet.read(f"refs/heads/reconciler/approve/{n}", p), "an offer", 20)
+            branch = f"refs/heads/reconciler/approve/{name[1]}"
+            approvals[path] = until(functools.partial(fleet.read, branch, path), "an offer", 20)
         fleet.commit(approvals, "Approve everything")
         until(lambda: not _owned(daemon), "nothing is left", 60)
 
