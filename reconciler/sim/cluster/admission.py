@@ -39,13 +39,23 @@ def check_namespace(store: Store, resource: Resource, namespace: str, name: str)
         raise errors.forbidden(resource.group, resource.plural, name, text, [cause])
 
 
+def check_definition(store: Store, resource: Resource, name: str) -> None:
+    """Refuse a new object of a kind whose definition is ending."""
+    if not resource.custom:
+        return
+    entry = store.get(DEFINITIONS, "", f"{resource.plural}.{resource.group}")
+    if entry is not None and entry.obj["metadata"].get("deletionTimestamp"):
+        text = "create not allowed while custom resource definition is terminating"
+        raise errors.forbidden(resource.group, resource.plural, name, text)
+
+
 def check_delete(resource: Resource, name: str) -> None:
     """Refuse to delete the namespaces that a cluster cannot be without."""
     if resource.storage == NAMESPACES and name in PROTECTED_NAMESPACES:
         raise errors.forbidden("", "namespaces", name, "this namespace may not be deleted")
 
 
-def on_create(store: Store, ids: Ids, resource: Resource, obj: Json) -> None:
+def on_create(store: Store, ids: Ids, resource: Resource, obj: Json, now: float) -> None:
     """Add what the server adds to a new object."""
     if resource.custom:
         return
@@ -58,6 +68,10 @@ def on_create(store: Store, ids: Ids, resource: Resource, obj: Json) -> None:
             _finalizer(obj, "kubernetes.io/pvc-protection")
         case ("", "PersistentVolume"):
             _finalizer(obj, "kubernetes.io/pv-protection")
+            obj["status"]["lastPhaseTransitionTime"] = timestamp(now)
+        case ("", "Node"):
+            spec = obj.setdefault("spec", {})
+            spec["taints"] = [*(spec.get("taints") or ()), {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
         case ("", "Service"):
             allocate(store, ids, obj, None)
         case ("batch", "Job"):
@@ -139,6 +153,7 @@ def _job(obj: Json) -> None:
 
 def end_definition(definition: Json, now: float) -> None:
     """Begin the end of a definition: its objects go first."""
+    definition["metadata"]["deletionTimestamp"] = timestamp(now)
     _finalizer(definition, FINALIZER)
     conditions = definition["status"].get("conditions") or []
     told = {

@@ -8,19 +8,21 @@ to the same request; where it does not, that is a defect.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from . import bodies, discovery, errors, options, reads, strategy, subresources, views
+from . import bodies, discovery, errors, options, protobuf, reads, reviews, strategy, subresources, views
 from .controllers import Controllers
 from .errors import ApiError
 from .http import Request, Response, Target, split
 from .ids import Ids
 from .patches import patched
-from .resources import Catalogue, Resource
+from .resources import Catalogue, Resource, builtin
 from .settings import Settings
 from .store import Entry, Event, Json, Store, encode
 from .watching import Cursor
 from .writes import Call, Writes
 
+_ENDPOINTS_WARNING = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 _METHODS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -52,9 +54,13 @@ class Cluster:
     def handle(self, request: Request, now: float) -> Response:
         """Answer anything but a watch."""
         try:
-            return self._route(request, now)
+            answer = self._route(protobuf.as_json(request), now)
         except ApiError as error:
             return _refusal(error)
+        target = split(request.path)
+        if target and (target.group, target.plural) == ("", "endpoints"):
+            return replace(answer, headers=(*answer.headers, *_warnings([_ENDPOINTS_WARNING])))
+        return answer
 
     def is_watch(self, request: Request) -> bool:
         """Whether a request is a watch, to be opened with `watch`."""
@@ -93,6 +99,8 @@ class Cluster:
         if target is None or not self.catalogue.serves(target.group, target.version):
             raise errors.no_page()
         resource = self.catalogue.find(target.group, target.version, target.plural)
+        if resource is None and (target.group, target.version) not in builtin():
+            raise errors.no_page()
         if resource is None or (target.namespace and not resource.namespaced):
             raise errors.no_resource()
         if resource.namespaced and target.name and not target.namespace:
@@ -145,6 +153,8 @@ class Cluster:
     def _create(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
         call = self.call(request, target, resource, now, "CreateOptions")
         obj = self.body(request, resource, call)
+        if reviews.is_review(resource):
+            return Response(201, encode(reviews.answer(self.writes, call, obj)))
         return self.answer(request, resource, self.writes.create(call, obj), now, 201, call.warnings)
 
     def _update(self, request: Request, target: Target, resource: Resource, now: float) -> Response:

@@ -149,7 +149,9 @@ def _subresource_row(resource: Resource, name: str) -> Json:
 
 
 def _storage_hash(resource: Resource) -> str:
-    text = f"{resource.group}/{resource.version}/{resource.kind}"
+    # Definitions themselves are stored as v1beta1.
+    version = "v1beta1" if resource.kind == "CustomResourceDefinition" else resource.version
+    text = f"{resource.group}/{version}/{resource.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 

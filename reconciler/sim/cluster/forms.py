@@ -100,21 +100,26 @@ def _strict_patch(document: Json, found: list[str]) -> errors.ApiError:
 
 
 def _typed(resource: Resource, document: Json) -> Json:
-    """The document under the version and kind of its path; raises `ApiError` 400 where it says another."""
+    """The document under the version and kind of its path; raises `ApiError` where it says another."""
     version, kind = document.get("apiVersion"), document.get("kind")
+    if resource.custom and not kind:
+        text = encode(document).decode()
+        said = f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing in '{text}'"
+        raise errors.bad_request(f"{said} ({text[:_SHOWN_LIMIT]} ...)")
+    if (version or resource.custom) and version != resource.api_version:
+        text = f"the API version in the data ({version or ''}) does not match the expected API version ({resource.api_version})"
+        raise errors.bad_request(text)
     if kind and kind != resource.kind:
+        if resource.custom:
+            name = (document.get("metadata") or {}).get("name", "")
+            raise errors.invalid(resource.group, kind, name, [errors.invalid_value("kind", kind, f"must be {resource.kind}")])
         group = (resource.group or "core").split(".")[0]
         text = f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
-        if resource.custom:
-            text = f"no kind {kind}"
-        said = str(version or resource.version).rpartition("/")[2]
-        raise errors.bad_request(f'{kind} in version "{said}" cannot be handled as a {resource.kind}: {text}')
-    if version and version != resource.api_version:
-        text = f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
-        raise errors.bad_request(text)
+        raise errors.bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {text}')
     return {**document, "apiVersion": resource.api_version, "kind": resource.kind}
 
 
+_SHOWN_LIMIT = 27
 _GO_TYPES = {"string": "string", "boolean": "bool", "integer": "int32", "number": "float64", "bytes": "[]uint8"}
 
 

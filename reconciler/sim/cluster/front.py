@@ -42,6 +42,7 @@ class Front:
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
+        self._closing = False
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> Front:
@@ -58,6 +59,8 @@ class Front:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing = True
+        self._news.set()
         if self._runner is not None:
             await self._runner.cleanup()
         for task in self._tasks:
@@ -134,7 +137,7 @@ class Front:
                 if lines:
                     told_at = now
                     await response.write(b"".join(lines))
-                if cursor.closed or now >= cursor.ends_at:
+                if cursor.closed or self._closing or now >= cursor.ends_at:
                     break
                 wait = min(cursor.ends_at - now, told_at + _BOOKMARK_SECONDS - now)
                 if now - told_at >= _BOOKMARK_SECONDS:

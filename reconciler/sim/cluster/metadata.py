@@ -161,7 +161,9 @@ def causes(metadata: Json, kind: str, namespaced: bool, custom: bool) -> list[Ca
         field = f"metadata.finalizers[{at}]"
         words = qualified_words(finalizer)
         found += [invalid_value(field, finalizer, text) for text in words]
-        if not words and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        plain = not words and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS
+        # Only the kinds of Kubernetes itself ask for more than a qualified name.
+        if plain and not custom and kind != "CustomResourceDefinition":
             text = "name is neither a standard finalizer name nor is it fully qualified"
             found.append(invalid_value(field, finalizer, text))
     return found

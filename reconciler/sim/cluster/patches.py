@@ -32,7 +32,7 @@ def patched(writes: Writes, call: Call, request: Request) -> tuple[Json, bool]:
     if kind not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise errors.unsupported_media()
     if kind == STRATEGIC_PATCH and call.resource.custom:
-        known = f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY}, application/apply-patch+cbor"
+        known = f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY}"
         text = f"the body of the request was in an unknown format - accepted media types include: {known}"
         raise ApiError(415, "UnsupportedMediaType", text)
     patch = bodies.read_patch(request.body)

@@ -29,8 +29,9 @@ _CONTINUE_EXPIRED = (
 
 def selector_of(resource: Resource, options: ListOptions) -> Selector:
     """Both selectors of a list or watch."""
-    fields: dict[str, str] = {}
+    fields: dict[str, str] | None = None
     if resource.definition is not None:
+        fields = {}
         for version in resource.definition.get("versions", ()):
             if version["name"] == resource.version:
                 fields = {entry["jsonPath"]: "" for entry in version.get("selectableFields") or ()}

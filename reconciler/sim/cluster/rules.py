@@ -204,9 +204,11 @@ def _revision_update(obj: Json, old: Json) -> Iterator[Cause]:
 
 
 def _storage_class_update(obj: Json, old: Json) -> Iterator[Cause]:
-    for field in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
+    if obj.get("parameters") != old.get("parameters"):
+        yield forbidden_field("parameters", "updates to parameters are forbidden.")
+    for field in ("provisioner", "reclaimPolicy", "volumeBindingMode"):
         if obj.get(field) != old.get(field):
-            yield forbidden_field(field, f"updates to {field} are forbidden.")
+            yield invalid_value(field, obj.get(field), _IMMUTABLE)
 
 
 def _definition(obj: Json) -> Iterator[Cause]:
@@ -226,6 +228,8 @@ def _definition(obj: Json) -> Iterator[Cause]:
     versions = spec.get("versions") or []
     if sum(bool(version.get("storage")) for version in versions) != 1:
         yield invalid_value("spec.versions", versions, "must have exactly one version marked as storage version")
+    if not any(version.get("storage") for version in versions):
+        yield invalid_value("status.storedVersions", None, "must have at least one stored version")
     for field in ("plural", "singular", "kind", "listKind"):
         if not names.get(field):
             yield required(f"spec.names.{field}")

@@ -190,7 +190,7 @@ def parse_fields(text: str, group: str, kind: str, selectable: Mapping[str, str]
             continue
         name, operator, value = _split(part)
         if name not in known:
-            raise bad_request(_unknown(name, group, kind, known))
+            raise bad_request(_unknown(name, group, kind, known, selectable is not None))
         tests.append(FieldTest(name, operator != "!=", value))
     return tuple(tests)
 
@@ -202,10 +202,10 @@ def _split(part: str) -> tuple[str, str, str]:
     return part[: found.start()], found.group(), part[found.end() :]
 
 
-def _unknown(name: str, group: str, kind: str, known: Mapping[str, Callable[[Json], str]]) -> str:
+def _unknown(name: str, group: str, kind: str, known: Mapping[str, Callable[[Json], str]], custom: bool) -> str:
     if (group, kind) in _PLAIN_WORDS:
         return _PLAIN_WORDS[group, kind].format(name)
-    if group == "" and (group, kind) in FIELDS:
+    if custom or (group == "" and (group, kind) in FIELDS):
         return f"field label not supported: {name}"
     words = ", ".join(f'"{field}"' for field in known)
     return f'"{name}" is not a known field selector: only {words}'

@@ -76,7 +76,9 @@ def many(form: Form, resource: Resource, entries: Sequence[Entry], meta: Json, n
         case "":
             # Items of built-in kinds carry no type, those of custom ones do.
             items = (e.typed(resource.api_version, resource.kind) if resource.custom else e.rest for e in entries)
-            body = listing(resource.list_name, resource.api_version, meta, items)
+            # Whole lists of custom kinds always say `continue`.
+            head = {"continue": "", **meta} if resource.custom else meta
+            body = listing(resource.list_name, resource.api_version, head, items)
         case "PartialObjectMetadataList":
             body = listing("PartialObjectMetadataList", META, meta, (encode(_partial(entry)) for entry in entries))
         case "Table":

@@ -12,6 +12,7 @@ from .errors import Cause, forbidden_field, invalid_value, required, unsupported
 from .store import Json
 
 _IMMUTABLE = "field is immutable"
+_JOB_POLICIES = 'valid values: "OnFailure", "Never"'
 _STATEFUL_MAY_CHANGE = (
     "replicas",
     "ordinals",
@@ -118,10 +119,8 @@ def job(obj: Json) -> Iterator[Cause]:
     inner = (spec.get("template") or {}).get("spec") or {}
     yield from podrules.causes(inner, "spec.template.spec")
     restart = inner.get("restartPolicy")
-    if restart is None:
-        yield required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
-    elif restart not in ("OnFailure", "Never"):
-        yield unsupported("spec.template.spec.restartPolicy", restart, ("OnFailure", "Never"))
+    if restart not in ("OnFailure", "Never"):
+        yield required("spec.template.spec.restartPolicy", _JOB_POLICIES)
 
 
 def job_update(obj: Json, old: Json) -> Iterator[Cause]:
@@ -147,8 +146,8 @@ def cron_job(obj: Json) -> Iterator[Cause]:
     inner = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("template", {}).get("spec") or {}
     path = "spec.jobTemplate.spec.template.spec"
     yield from podrules.causes(inner, path)
-    if inner.get("restartPolicy") not in (None, "OnFailure", "Never"):
-        yield unsupported(f"{path}.restartPolicy", inner["restartPolicy"], ("OnFailure", "Never"))
+    if inner.get("restartPolicy") not in ("OnFailure", "Never"):
+        yield required(f"{path}.restartPolicy", _JOB_POLICIES)
 
 
 def pod(obj: Json) -> Iterator[Cause]:

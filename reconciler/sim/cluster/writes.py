@@ -58,10 +58,11 @@ class Writes:
             meta["name"] = self._generated(call, meta["generateName"])
         name = meta.get("name", "")
         admission.check_namespace(self.store, resource, call.namespace, name)
+        admission.check_definition(self.store, resource, name)
         self._begin(call, obj, meta)
         strategy.first_status(resource, obj)
         if name:
-            admission.on_create(self.store, self.ids, resource, obj)
+            admission.on_create(self.store, self.ids, resource, obj, call.now)
         found = metadata.causes(meta, resource.kind, resource.namespaced, resource.custom)
         found += rules.create_causes(resource, obj)
         if found:
@@ -166,7 +167,8 @@ class Writes:
         if version in (None, "", "0"):
             if replace and rules.needs_version(resource):
                 cause = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-                raise errors.invalid(resource.group, resource.kind, call.name, [cause])
+                # The real server names the resource here, not the kind.
+                raise errors.invalid(resource.group, resource.plural, call.name, [cause])
             return
         if not str(version).isdigit():
             raise errors.internal(f'strconv.ParseUint: parsing "{version}": invalid syntax')
@@ -233,9 +235,10 @@ class Writes:
         finalizers = _deletion_finalizers(call, options, meta)
         if resource.storage == admission.NAMESPACES:
             return self._end_namespace(call, entry, obj)
-        if resource.storage == admission.DEFINITIONS and not meta.get("deletionTimestamp"):
-            admission.end_definition(obj, call.now)
-            finalizers = meta["finalizers"]
+        if resource.storage == admission.DEFINITIONS:
+            if not meta.get("deletionTimestamp"):
+                admission.end_definition(obj, call.now)
+            return self._put_marked(call, entry, obj), False
         if seconds:
             return self._begin_grace(call, entry, obj, seconds)
         if not finalizers:

@@ -83,6 +83,9 @@ class Definitions:
         return None
 
     def _empty(self, item: Item, storage: Storage, now: float) -> None:
+        definition = self._world.get(item)
+        if definition is not None and (condition(definition, "Terminating") or {}).get("reason") == "InstanceDeletionPending":
+            self._world.change_status(item, now, _begun, _MANAGER)
         entries = self._world.store.entries(storage)
         for entry in entries:
             if not ending(entry.obj):
@@ -93,6 +96,12 @@ class Definitions:
             return
         if left == 0:
             self._world.change(item, now, _release, _MANAGER)
+
+
+def _begun(obj: Json) -> None:
+    for told in obj["status"]["conditions"]:
+        if told["type"] == "Terminating":
+            told |= {"reason": "InstanceDeletionInProgress", "message": "CustomResource deletion is in progress"}
 
 
 def _release(obj: Json) -> None:

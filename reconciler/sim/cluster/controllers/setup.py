@@ -69,3 +69,4 @@ def _node(world: World, name: str, number: int, now: float) -> None:
         obj["status"] = {**obj["status"], **status, "nodeInfo": {**info, **status["nodeInfo"]}}
 
     world.change_status(Item(NODES, "", name), now, edit, "kubelet")
+    world.change(Item(NODES, "", name), now, lambda obj: obj["spec"].pop("taints", None))
