@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from . import health
+from .answers import Answers
 from .approvals import APPROVAL, Offers, find
 from .clusters import Cluster
 from .desired import Touched
-from .health import Health
-from .identity import ClusterName, GroupKind, Instant, Lane, ObjectRef, SourceName, UnitKey, folder
-from .kind import Gate, Held, Kind, Spec, Status, Wanted
+from .identity import ClusterName, GroupKind, Instant, ObjectRef, SourceName, UnitKey, folder
+from .kind import Gate, Held, Kind, Spec
 from .lanes import Item
 from .manifest import Manifest
 from .messages import Effect, Input, SourceHint, Stop
 from .observed import Live
-from .ownership import DIGEST, MANAGED_BY, owner_of, request_digest
-from .problem import Problem
+from .ownership import MANAGED_BY, owner_of
 from .prune import Pruner
 from .publish import Publisher
 from .reports import Reports
@@ -30,7 +28,7 @@ from .sources import Source
 from .store import Store
 from .types import Types
 from .units import Unit, Units, folder_manifests, lane_of_path
-from .view import Approved, NotYet
+from .view import Approved
 from .wire import Wire
 from .work import Work
 
@@ -57,8 +55,9 @@ class Engine:
         self.work = Work(
             self.wire, settings, self.store, self.clusters, types, self._commit_of, self._moved, self._deleted
         )
-        self.units = Units(self.wire, self, self.store, self.work, self._spec_of, self._planned)
-        self.pruner = Pruner(
+        answers = Answers(self.wire, self.store, self.sources, self.clusters)
+        self.units = answers.units = Units(self.wire, answers, self.store, self.work, self._spec_of, self._planned)
+        self.pruner = answers.pruner = Pruner(
             self.work, self.units.units.get, self._not_all_planned, self._prune_approval, self._source_empty, self._moved
         )
         self.offers = Offers(self.wire, self._offer_moved)
@@ -331,65 +330,6 @@ class Engine:
 
     def _source_empty(self, unit: UnitKey) -> bool:
         return not self.sources[unit.source].desired.folders
-
-    # -- the answers to views (`view.World`) ----------
-
-    def manifests_of(self, unit: UnitKey, kind: GroupKind) -> tuple[Manifest, ...]:
-        """All manifests of a kind in the unit's source, in order of path."""
-        found = self.sources[unit.source].desired.kinds.get(kind, {})
-        return tuple(found[at] for at in sorted(found))
-
-    def live_of(self, ref: ObjectRef) -> Live | None:
-        """The live object, whoever owns it, watched from the first question on."""
-        cluster = self.clusters[ref.cluster]
-        if cluster.discovery is None:
-            raise NotYet
-        topic = ("object", cluster.name, ref.id.group_kind, ref.id.name)
-        reflector = cluster.follow(ref.id, lambda _old, _new: self.units.changed(topic))
-        if reflector is None:
-            if cluster.discovery.absent(ref.id.group_kind):
-                return None
-            raise NotYet
-        if not reflector.complete:
-            raise NotYet
-        return reflector.objects.get(ref.id)
-
-    def health_of(self, unit: UnitKey, lane: Lane, wanted: Wanted) -> Health:
-        """How the live object of a wanted one is, once it is what is asked for now."""
-        cluster = self.clusters[lane.cluster]
-        resolved = cluster.resolve(wanted.id, wanted.version) if cluster.discovery is not None else None
-        if resolved is None or not cluster.listed(wanted.id.group_kind):
-            return Health("InProgress", "NotObserved", "not observed yet")
-        live = cluster.owned(resolved[1])
-        if live is None:
-            return health.NOT_FOUND
-        if live.annotations.get(DIGEST) != request_digest(self.store.key, unit, wanted.digest):
-            return Health("InProgress", "NotApplied", "not applied yet")
-        found = health.compute(live.body(), self.wire.now.wall)
-        if found.again_at is not None:
-            topic = ("object", cluster.name, wanted.id.group_kind, wanted.id.name)
-            seconds = max(0.1, found.again_at - self.wire.now.wall)
-            self.wire.after(("asked", topic), seconds, lambda: self.units.changed(topic))
-        return found
-
-    def owned_by(self, unit: UnitKey, cluster: ClusterName) -> tuple[ObjectRef, ...]:
-        """The live objects that a unit owns in a cluster, once all are known."""
-        if not self.clusters[cluster].all_listed:
-            raise NotYet
-        return tuple(ObjectRef(cluster, id) for id in sorted(self.pruner.owned.get((unit, cluster), {})))
-
-    def status_of(self, unit: UnitKey) -> Status | None:
-        """What is told of another unit."""
-        held = self.units.units.get(unit)
-        return held.status if held else None
-
-    def approval_of(self, unit: UnitKey, gate: Gate) -> Approved | None:
-        """The approval of exactly this gate of this unit."""
-        return find(self.sources[unit.source], unit, gate)
-
-    def wanted_of(self, unit: UnitKey, manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
-        """The manifest as an object that should exist."""
-        return self.sources[unit.source].desired.wanted(manifest)
 
 
 def _root(source: SourceName, manifest: Manifest) -> UnitKey:

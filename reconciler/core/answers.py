@@ -1,0 +1,95 @@
+"""The answers to what units ask while they are planned: the engine's state, read as `view.World`.
+
+Law of the module: reads, and never changes what it reads; what is not known yet is `NotYet`, never a guess.
+"""
+
+from __future__ import annotations
+
+from . import health
+from .approvals import find
+from .clusters import Cluster
+from .health import Health
+from .identity import ClusterName, GroupKind, Lane, ObjectRef, SourceName, UnitKey
+from .kind import Gate, Status, Wanted
+from .manifest import Manifest
+from .observed import Live
+from .ownership import DIGEST, request_digest
+from .problem import Problem
+from .prune import Pruner
+from .sources import Source
+from .store import Store
+from .units import Units
+from .view import Approved, NotYet
+from .wire import Wire
+
+
+class Answers:
+    """`view.World` over the parts of one engine. `units` and `pruner` are set once they exist."""
+
+    units: Units
+    pruner: Pruner
+
+    def __init__(
+        self, wire: Wire, store: Store, sources: dict[SourceName, Source], clusters: dict[ClusterName, Cluster]
+    ) -> None:
+        self.wire = wire
+        self.store = store
+        self.sources = sources
+        self.clusters = clusters
+
+    def manifests_of(self, unit: UnitKey, kind: GroupKind) -> tuple[Manifest, ...]:
+        """All manifests of a kind in the unit's source, in order of path."""
+        found = self.sources[unit.source].desired.kinds.get(kind, {})
+        return tuple(found[at] for at in sorted(found))
+
+    def live_of(self, ref: ObjectRef) -> Live | None:
+        """The live object, whoever owns it, watched from the first question on."""
+        cluster = self.clusters[ref.cluster]
+        if cluster.discovery is None:
+            raise NotYet
+        topic = ("object", cluster.name, ref.id.group_kind, ref.id.name)
+        reflector = cluster.follow(ref.id, lambda _old, _new: self.units.changed(topic))
+        if reflector is None:
+            if cluster.discovery.absent(ref.id.group_kind):
+                return None
+            raise NotYet
+        if not reflector.complete:
+            raise NotYet
+        return reflector.objects.get(ref.id)
+
+    def health_of(self, unit: UnitKey, lane: Lane, wanted: Wanted) -> Health:
+        """How the live object of a wanted one is, once it is what is asked for now."""
+        cluster = self.clusters[lane.cluster]
+        resolved = cluster.resolve(wanted.id, wanted.version) if cluster.discovery is not None else None
+        if resolved is None or not cluster.listed(wanted.id.group_kind):
+            return Health("InProgress", "NotObserved", "not observed yet")
+        live = cluster.owned(resolved[1])
+        if live is None:
+            return health.NOT_FOUND
+        if live.annotations.get(DIGEST) != request_digest(self.store.key, unit, wanted.digest):
+            return Health("InProgress", "NotApplied", "not applied yet")
+        found = health.compute(live.body(), self.wire.now.wall)
+        if found.again_at is not None:
+            topic = ("object", cluster.name, wanted.id.group_kind, wanted.id.name)
+            seconds = max(0.1, found.again_at - self.wire.now.wall)
+            self.wire.after(("asked", topic), seconds, lambda: self.units.changed(topic))
+        return found
+
+    def owned_by(self, unit: UnitKey, cluster: ClusterName) -> tuple[ObjectRef, ...]:
+        """The live objects that a unit owns in a cluster, once all are known."""
+        if not self.clusters[cluster].all_listed:
+            raise NotYet
+        return tuple(ObjectRef(cluster, id) for id in sorted(self.pruner.owned.get((unit, cluster), {})))
+
+    def status_of(self, unit: UnitKey) -> Status | None:
+        """What is told of another unit."""
+        held = self.units.units.get(unit)
+        return held.status if held else None
+
+    def approval_of(self, unit: UnitKey, gate: Gate) -> Approved | None:
+        """The approval of exactly this gate of this unit."""
+        return find(self.sources[unit.source], unit, gate)
+
+    def wanted_of(self, unit: UnitKey, manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
+        """The manifest as an object that should exist."""
+        return self.sources[unit.source].desired.wanted(manifest)
