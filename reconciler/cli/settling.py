@@ -1,7 +1,7 @@
 """Waiting until there is something to say: everything has settled, or the world does not answer.
 
-Law of the module: the engine says when nothing will move by itself any more; this only waits for it, with limits. Who does not answer
-within UNANSWERED_SECONDS is not waited for: what is known of the others is still worth telling.
+Law of the module: the engine says when nothing will move by itself any more; this only waits for it, with limits. Who has failed to answer
+for PATIENCE_SECONDS is not waited for: what is known of the others is still worth telling. Slow is no failure: a long fetch is waited for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from reconciler.errors import UnansweredError
 
 from .assembly import Assembly
 
-UNANSWERED_SECONDS = 15.0
+PATIENCE_SECONDS = 5.0
 
 Say = Callable[[str], None]
 
@@ -28,10 +28,10 @@ class Settling:
         self._parts = parts
         self._say = say
         self._act = parts.engine.settings.act
-        self._waiting_for_answers = True
+        self._patient = True
         loop = asyncio.get_running_loop()
         self._timers = [
-            loop.call_later(UNANSWERED_SECONDS, self._stop_waiting_for_answers),
+            loop.call_later(PATIENCE_SECONDS, self._lose_patience),
             loop.call_later(timeout_seconds, self._give_up),
         ]
 
@@ -48,7 +48,7 @@ class Settling:
                 timer.cancel()
         if self.report is None:  # stopped by a signal
             self.report = self._parts.engine.reports.report()
-        silent = unanswered(self._parts)
+        silent = _unanswered(self._parts, wait_for_the_slow=False)
         if silent:
             raise UnansweredError(silent)
         return self.report
@@ -58,18 +58,17 @@ class Settling:
         if self.report is not None:
             return not self._act
         engine = self._parts.engine
-        if not engine.reports.settled:
+        if not self._patient and _unanswered(self._parts, wait_for_the_slow=True):
+            return self._end(engine.reports.report())
+        if not engine.reports.settled or (self._patient and not _all_answer(self._parts)) or (self._act and self._moving()):
             self._say(_doing(self._parts))
             return False
-        if self._waiting_for_answers and not _all_answer(self._parts):
-            return False
-        report = engine.reports.report()
-        if self._act and (
-            any(unit.state == "Reconciling" for unit in report.units) or not all(one.idle for one in engine.publishers.values())
-        ):
-            self._say(_doing(self._parts))
-            return False
-        return self._end(report)
+        return self._end(engine.reports.report())
+
+    def _moving(self) -> bool:
+        engine = self._parts.engine
+        units = engine.reports.units().values()
+        return any(unit.state == "Reconciling" for unit in units) or not all(one.idle for one in engine.publishers.values())
 
     def _end(self, report: Report) -> bool:
         self.report = report
@@ -77,11 +76,10 @@ class Settling:
         self._parts.shell.stop()
         return not self._act  # a daemon gives its Lease back first, and the shell sees to that
 
-    def _stop_waiting_for_answers(self) -> None:
-        self._waiting_for_answers = False
-        engine = self._parts.engine
-        if self.report is None and (unanswered(self._parts) or engine.reports.settled):
-            self._end(engine.reports.report())
+    def _lose_patience(self) -> None:
+        self._patient = False
+        if self.report is None:
+            self._look()
 
     def _give_up(self) -> None:
         if self.report is None:
@@ -96,18 +94,25 @@ def _all_answer(parts: Assembly) -> bool:
     )
 
 
-def unanswered(parts: Assembly) -> str:
+def _unanswered(parts: Assembly, *, wait_for_the_slow: bool) -> str:
     """Why there is nothing to tell: no repository could be read, or no cluster reached. "" where there is."""
     engine = parts.engine
-    sources, clusters = list(engine.sources.values()), list(engine.clusters.values())
-    if not any(source.loaded for source in sources):
-        return "; ".join(f"source {source.name}: {source.problem or 'has not answered'}" for source in sources)
-    if not any(cluster.state == "up" for cluster in clusters):
-        return "; ".join(f"cluster {cluster.name}: {cluster.problem or 'has not answered'}" for cluster in clusters)
+    sources = {f"source {source.name}": source.problem for source in engine.sources.values()}
+    if not any(source.loaded for source in engine.sources.values()):
+        return _silence(sources, wait_for_the_slow=wait_for_the_slow)
+    clusters = {f"cluster {cluster.name}": cluster.problem for cluster in engine.clusters.values()}
+    if not any(cluster.state == "up" for cluster in engine.clusters.values()):
+        return _silence(clusters, wait_for_the_slow=wait_for_the_slow)
     home = engine.store.home
     if home.state != "up":
-        return f"the home cluster {home.name}, which keeps the records: {home.problem or 'has not answered'}"
+        return _silence({f"the home cluster {home.name}, which keeps the records": home.problem}, wait_for_the_slow=wait_for_the_slow)
     return ""
+
+
+def _silence(problems: dict[str, str], *, wait_for_the_slow: bool) -> str:
+    if wait_for_the_slow and not all(problems.values()):
+        return ""
+    return "\n".join(f"{name}: {problem or 'has not answered yet'}" for name, problem in problems.items())
 
 
 def _doing(parts: Assembly) -> str:
