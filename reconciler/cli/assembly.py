@@ -21,7 +21,7 @@ from reconciler.config import Config, SourceConfig
 from reconciler.core.engine import Engine
 from reconciler.core.identity import BlobId, Instant, SourceName
 from reconciler.core.manifest import Checks, ManifestFile, parse
-from reconciler.core.messages import Effect, Log
+from reconciler.core.messages import Log
 from reconciler.core.types import Types
 from reconciler.kinds import KINDS
 from reconciler.shell import Shell
@@ -98,18 +98,4 @@ def assemble(
     places = {source.settings.name: address(source.settings.url) for source in config.sources}
     watched = {name: place.path for name, place in places.items() if isinstance(place, Local) and act}
     clients = {name: KubeClient(one) for name, one in connections.items()}
-    shell = _Shell(engine, clients, opened, read, Clock(), watched)
-    shell.tell = tell
-    return Assembly(engine, shell, opened)
-
-
-class _Shell(Shell):
-    """A shell whose log lines go where the command wants them."""
-
-    tell: Tell
-
-    def _perform(self, effect: Effect) -> None:
-        if isinstance(effect, Log):
-            self.tell(effect, self.clock.now())
-        else:
-            super()._perform(effect)
+    return Assembly(engine, Shell(engine, clients, opened, read, Clock(), watched, tell), opened)
