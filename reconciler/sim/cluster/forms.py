@@ -54,6 +54,12 @@ class Forms:
         kept["metadata"] = decode.stored((of.fields or {})["metadata"], document.get("metadata") or {}, "metadata")
         return kept
 
+    def decode_part(self, resource: Resource, obj: Json, part: str) -> Json:
+        """One part of an object of a built-in kind, as it is stored."""
+        of = (resource.about.type.fields or {})[part]
+        made: Json = defaults.defaulted(of, decode.stored(of, obj.get(part) or {}, part))
+        return made
+
     def complete(self, resource: Resource, obj: Json) -> Json:
         """The object with its defaults."""
         of = resource.about.type

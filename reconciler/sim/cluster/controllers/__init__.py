@@ -53,6 +53,7 @@ class Controllers:
         )
         self._queue: dict[tuple[int, Item], None] = {}
         self._alarms: dict[tuple[int, Item], float] = {}
+        self.refused: dict[Item, str] = {}  # what a controller last tried in vain, and why
         writes.store.subscribe(self._on_event)
         populate(world, now)
 
@@ -80,8 +81,10 @@ class Controllers:
         number, item = key
         try:
             again = self._controllers[number].sync(item, now)
-        except ApiError:
+            self.refused.pop(item, None)
+        except ApiError as error:
             # Refused (a namespace that ends, a name taken): the world must change first, or time pass.
+            self.refused[item] = error.message
             again = now + _RETRY_SECONDS
         if again is None:
             self._alarms.pop(key, None)

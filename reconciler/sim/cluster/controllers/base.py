@@ -127,7 +127,7 @@ class World:
 
     def call(self, item: Item, now: float, manager: str = MANAGER, part: str = "") -> Call:
         """A write of one object."""
-        return Call(self.resource(item.storage), item.namespace, item.name, now, WriteOptions(manager), part)
+        return Call(self.resource(item.storage), item.namespace, item.name, now, WriteOptions(manager, validation="Ignore"), part)
 
     def create(self, of: Storage, obj: Json, now: float, manager: str = MANAGER) -> Json:
         """Create an object; what it leaves out is completed."""
@@ -146,12 +146,17 @@ class World:
 
     def _edit(self, call: Call, edit: Callable[[Json], None]) -> Json:
         entry: Entry = self.writes.existing(call)
-        obj = copy(entry.obj)
+        # Through the status nothing else changes, so nothing else is copied and read again.
+        parts = ("metadata", "status") if call.part == "status" else tuple(entry.obj)
+        obj = {name: copy(value) if name in parts else value for name, value in entry.obj.items()}
         edit(obj)
         if obj == entry.obj:
             return entry.obj
-        made, _ = self.writes.forms.decode(call.resource, obj, [], call.options)
-        return self.writes.update(call, made, replace=False)
+        if call.part == "status":
+            obj["status"] = self.writes.forms.decode_part(call.resource, obj, "status")
+        else:
+            obj, _ = self.writes.forms.decode(call.resource, obj, [], call.options)
+        return self.writes.update(call, obj, replace=False)
 
     def delete(self, item: Item, now: float, uid: str = "", policy: str = "", grace_seconds: int | None = None) -> None:
         """Delete an object if it is (still) there."""
