@@ -179,7 +179,7 @@ def test_plan_reads_files_that_are_not_committed(world: World, tmp_path: Path) -
     (clone / "apps/many/cm-2.yaml").unlink()
     (clone / "apps/shop/all.yaml").write_text("apiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec: {ports: {port: 80}}\n")
     arguments = ["--kubeconfig", world.plane.kubeconfig_path, "--cache", str(tmp_path / "other")]
-    done = CliRunner().invoke(main, ["plan", "--working-tree", str(clone), *arguments])
+    done = CliRunner().invoke(main, ["plan", "--working-tree", str(clone), *arguments], env={"COLUMNS": ""})
     assert done.exit_code == 1
     assert "Plan of what is not committed" in done.output
     assert re.search(r"~ ConfigMap/many-1 in \S+ +data\.a +one -> two", done.output)

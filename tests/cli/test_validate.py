@@ -26,7 +26,7 @@ def tree(top: Path, files: dict[str, str]) -> Path:
 
 def validate(top: Path, *arguments: str, **environment: str) -> Result:
     with chdir(top):
-        return CliRunner().invoke(main, ["validate", *arguments], env=environment)
+        return CliRunner().invoke(main, ["validate", *arguments], env={"COLUMNS": "", **environment})
 
 
 def data(top: Path, *arguments: str) -> dict[str, Any]:
