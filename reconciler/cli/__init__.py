@@ -16,6 +16,7 @@ from reconciler.errors import ReconcilerError, UnansweredError
 from reconciler.lib.plain import plain
 
 from .change import approve
+from .demo import demo
 from .plan import plan
 from .run import run
 from .status import get, status
@@ -70,5 +71,5 @@ def main() -> None:
     """Make clusters match Git: commit YAML, merge to approve, read the answer in Git."""
 
 
-for command in (run, plan, validate, status, get, approve):
+for command in (run, plan, validate, status, get, approve, demo):
     main.add_command(command)
