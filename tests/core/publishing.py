@@ -171,11 +171,11 @@ class Life:
         self.logs: list[Log] = []
         self.effects: list[Effect] = []
         of = SourceSettings(FLEET, "http://example.org/fleet.git", **settings)
-        self.source = Source(of, self.wire, lambda *_: None, lambda _: self.publisher.refs_listed())
+        self.source = Source(of, self.wire, lambda *_: None, lambda *_: self.publisher.refs_listed())
         self.told = Told(self.wire, self.source, installation)
         self.told.settled = settled
         every = Settings((of,), (ClusterSettings(ClusterName("eu")), ClusterSettings(ClusterName("us"))), "me", ClusterName("eu"))
-        self.publisher = Publisher(self.wire, self.source, every, cast(Reports, self.told))
+        self.publisher: Publisher = Publisher(self.wire, self.source, every, cast(Reports, self.told))
         self._inputs: list[Input] = []
         self.read(commit_of(1))
         self.told.set(*units)
