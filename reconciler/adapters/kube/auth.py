@@ -4,25 +4,28 @@ Law of the module: what a kubeconfig may do depends on where it came from. A *fi
 name files, and waive the check of certificates, as kubectl does with it. *Data* came from elsewhere (a Secret): it may do none of
 these. Credentials that cannot be had are an error, never an anonymous request; they never travel unencrypted to another machine.
 
-A shape that cannot work is a `ConfigError` at start. Format: kubernetes.io/docs/reference/config-api/kubeconfig.v1.
+We judge, `kubernetes.aio` reads: it is handed one context with nothing in it that was not looked at. A shape that cannot work is a
+`ConfigError` at start. Format: kubernetes.io/docs/reference/config-api/kubeconfig.v1.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from reconciler.adapters.kube.credentials import Credentials, ExecPlugin, Static, TokenFile
+from reconciler.adapters.kube.credentials import ExecPlugin, TokenFile
 from reconciler.adapters.kube.tls import Pem, Tls
 from reconciler.core.yaml import load
 from reconciler.errors import ConfigError
+
+if TYPE_CHECKING:  # half a second and 20 MB: paid by those who connect, not by every command
+    from kubernetes.aio.client import ApiClient, Configuration
 
 KUBECONFIG_LIMIT = 4 * 1024 * 1024  # bytes
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -59,13 +62,11 @@ Login = KubeconfigFile | KubeconfigData | InCluster
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Everything that a client needs. `server` is without a slash at its end, and may have a path."""
+    """Everything that one client needs. `api` is the package's, made for this cluster alone; `close` it with the client."""
 
-    server: str
-    credentials: Credentials = field(repr=False)
+    api: ApiClient = field(repr=False)
     tls: Tls = field(repr=False)
-    tls_server_name: str | None = None
-    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    credentials: TokenFile | ExecPlugin | None = field(default=None, repr=False)  # where they change: the hook of `api` asks them
 
 
 def connection(login: Login) -> Connection:
@@ -85,15 +86,27 @@ def connection(login: Login) -> Connection:
 
 
 def _in_cluster(folder: Path) -> Connection:
-    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
-    if not host or not port:
-        raise ConfigError("not in a pod (KUBERNETES_SERVICE_HOST is not set): name a kubeconfig")
-    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    from kubernetes.aio.client import Configuration  # noqa: PLC0415  see above
+    from kubernetes.aio.config import ConfigException  # noqa: PLC0415
+    from kubernetes.aio.config.incluster_config import InClusterConfigLoader  # noqa: PLC0415
+
+    configuration, authority = Configuration(), folder / "ca.crt"
     try:
-        tls = Tls(authority=Pem(file=folder / "ca.crt"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the pod's service account: {error}") from None
-    return Connection(server, TokenFile(folder / "token"), tls)
+        InClusterConfigLoader(str(folder / "token"), str(authority)).load_and_set(configuration)  # reads the token again each minute
+        api = _api(configuration)
+    except (ConfigException, OSError, ValueError) as error:
+        raise ConfigError(f"not in a pod with a service account ({error}): name a kubeconfig") from None
+    return Connection(api, Tls(api.rest_client.ssl_context, Pem(file=authority)))
+
+
+def _api(configuration: Configuration) -> ApiClient:
+    """Raises OSError (ssl.SSLError), ValueError."""
+    from kubernetes.aio.client import ApiClient  # noqa: PLC0415  see above
+
+    configuration.connection_pool_maxsize = 0  # no limit: each watch holds a connection, requests have a limit of ours
+    # Python 3.13 began to insist on extensions that many clusters' own authorities lack (kubeadm before 1.31 among them).
+    configuration.disable_strict_ssl_verification = True
+    return ApiClient(configuration)
 
 
 def _read(path: Path) -> Json:
@@ -130,13 +143,45 @@ class _Reader:
         cluster = self._named(content, "clusters", self._text(chosen, "cluster"), "cluster")
         user_name = self._text(chosen, "user")
         user = self._named(content, "users", user_name, "user") if user_name else {}
-        server = self._server(cluster)
-        tls = self._tls(cluster, user)
-        credentials = self._credentials(user, cluster, tls)
-        if server.startswith("http:") and credentials != Static("") and not _is_loopback(server):
-            raise self._error(f"{server} is not encrypted: credentials are not sent there")
-        tls_server_name = self._text(cluster, "tls-server-name") or None
-        return Connection(server, credentials, tls, tls_server_name, self._proxy(cluster))
+        certificate, key = self._pem(user, "client-certificate"), self._pem(user, "client-key")
+        if (certificate is None) != (key is None):
+            raise self._error("client-certificate and client-key must stand together")
+        authority = self._pem(cluster, "certificate-authority")
+        try:
+            api = self._api(cluster, user, authority)
+            tls = Tls(api.rest_client.ssl_context, authority, certificate, key)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise self._error(f"certificates: {error}") from None
+        credentials = self._changing(user, cluster, tls)
+        if credentials is not None:
+            api.configuration.refresh_api_key_hook = _asking(credentials)
+        host, proxy = api.configuration.host, api.configuration.proxy
+        unencrypted = urlsplit(host).scheme == "http" and not (_is_loopback(host) and (proxy is None or _is_loopback(proxy)))
+        if unencrypted and (credentials or api.configuration.api_key):
+            raise self._error(f"{host} is not encrypted: credentials are not sent there")
+        return Connection(api, tls, credentials)
+
+    def _api(self, cluster: Json, user: Json, authority: Pem | None) -> ApiClient:
+        """What the package makes of one context. Raises ConfigError, and OSError, ValueError for what stands in `authority`."""
+        from kubernetes.aio.client import Configuration  # noqa: PLC0415  see above
+        from kubernetes.aio.config import load_kube_config_from_dict  # noqa: PLC0415
+
+        checked = {
+            "server": self._server(cluster),
+            "proxy-url": self._proxy(cluster),
+            "tls-server-name": self._text(cluster, "tls-server-name"),
+            "insecure-skip-tls-verify": self._insecure(cluster),
+        }
+        content = {
+            "clusters": [{"name": "it", "cluster": {name: value for name, value in checked.items() if value}}],
+            "users": [{"name": "it", "user": self._lasting(user)}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        }
+        configuration = Configuration()  # of our own: the package's default, which all would share, stays untouched
+        # Not by the kubeconfig: the package writes given PEM to files that it shares between clusters until the process ends.
+        configuration.ca_cert_data = authority and authority.text()
+        _without_waiting(load_kube_config_from_dict(content, "it", configuration))
+        return _api(configuration)
 
     def _server(self, cluster: Json) -> str:
         server = self._text(cluster, "server").rstrip("/")
@@ -150,37 +195,42 @@ class _Reader:
             raise self._error("server must be http(s)://host[:port][/path], without a user")
         return server
 
-    def _proxy(self, cluster: Json) -> str | None:
+    def _proxy(self, cluster: Json) -> str:
         proxy = self._text(cluster, "proxy-url")
-        if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
+        try:
+            usable = not proxy or (urlsplit(proxy).scheme in {"http", "https"} and urlsplit(proxy).hostname)
+        except ValueError:
+            usable = False
+        if not usable:
             raise self._error("proxy-url must be an http or https proxy")
-        return proxy or None
+        return proxy
 
-    def _tls(self, cluster: Json, user: Json) -> Tls:
-        certificate, key = self._pem(user, "client-certificate"), self._pem(user, "client-key")
+    def _insecure(self, cluster: Json) -> bool:
         insecure = cluster.get("insecure-skip-tls-verify") is True
         if insecure and self.base is None:
             raise self._error("insecure-skip-tls-verify is allowed only in a kubeconfig file of the operator's")
-        if (certificate is None) != (key is None):
-            raise self._error("client-certificate and client-key must stand together")
-        try:
-            return Tls(self._pem(cluster, "certificate-authority"), certificate, key, insecure=insecure)
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            raise self._error(f"certificates: {error}") from None
+        return insecure
 
-    def _credentials(self, user: Json, cluster: Json, tls: Tls) -> Credentials:
+    def _lasting(self, user: Json) -> Json:
+        """Of `user`, the credentials that never change; nothing where others go before them."""
         if "auth-provider" in user:
             raise self._error("auth-provider is no longer supported by Kubernetes: use an exec plug-in")
+        if self._mapping(user, "exec") or self._text(user, "tokenFile"):  # before token, as in client-go
+            return {}
+        if token := self._text(user, "token"):
+            if not token.isascii() or not token.isprintable():
+                raise self._error("the token holds characters that no token has")
+            return {"token": token}
+        if name := self._text(user, "username"):
+            return {"username": name, "password": self._text(user, "password")}
+        return {}
+
+    def _changing(self, user: Json, cluster: Json, tls: Tls) -> TokenFile | ExecPlugin | None:
+        """Credentials that are fetched again and again, which the package does not do in a way that we could use."""
         if exec_config := self._mapping(user, "exec"):
             return self._exec_plugin(exec_config, cluster, tls)
-        if token_file := self._text(user, "tokenFile"):  # before token, as in client-go
-            return TokenFile(self._file(token_file, "tokenFile"))
-        if token := self._text(user, "token"):
-            return Static(self._header(f"Bearer {token}"))
-        if name := self._text(user, "username"):
-            pair = f"{name}:{self._text(user, 'password')}".encode()
-            return Static(f"Basic {base64.b64encode(pair).decode()}")
-        return Static("")
+        token_file = self._text(user, "tokenFile")
+        return TokenFile(self._file(token_file, "tokenFile")) if token_file else None
 
     def _exec_plugin(self, config: Json, cluster: Json, tls: Tls) -> ExecPlugin:
         if self.base is None:
@@ -216,11 +266,6 @@ class _Reader:
         if self.base is None:
             raise self._error(f"{key} names a file, which is allowed only in a kubeconfig file of the operator's")
         return self.base / path
-
-    def _header(self, value: str) -> str:
-        if not value.isascii() or not value.isprintable():
-            raise self._error("the token holds characters that no token has")
-        return value
 
     def _named(self, content: Json, key: str, name: str, inner: str) -> Json:
         found = [one for one in self._mappings(content, key) if one.get("name") == name]
@@ -261,8 +306,26 @@ def _told_of(cluster: Json) -> Json:
     return told
 
 
-def _is_loopback(server: str) -> bool:
-    host = urlsplit(server).hostname or ""
+def _without_waiting(loading: Coroutine[Any, Any, Any]) -> None:
+    """Load at once: the package awaits only plug-ins and identity providers, neither of which it is given."""
+    try:
+        loading.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("the package waited for something")
+
+
+def _asking(credentials: TokenFile | ExecPlugin) -> Callable[[Configuration], Coroutine[Any, Any, None]]:
+    """The hook by which the package wants its token to be refreshed."""
+
+    async def refresh(configuration: Configuration) -> None:
+        configuration.api_key["BearerToken"] = await credentials.authorization()
+
+    return refresh
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -5,6 +5,9 @@ Nothing is tried twice (but that aiohttp sends an idempotent request again where
 §9.2.2 allows), no redirect is followed (it would carry credentials elsewhere), no cookie kept. Whatever the server does, memory is
 bounded: by `BODY_LIMIT` a request in flight, by `LINE_LIMIT` a watch. Why no answer came is said in words for people.
 
+Connections and credentials are those of `kubernetes.aio`. What is sent goes over its aiohttp session directly: its own `request`
+encodes bodies anew, changes content types, follows redirects and ends watches after five minutes.
+
 Bytes in, bytes out: what stands in a body is the engine's business.
 """
 
@@ -50,20 +53,25 @@ class KubeClient:
         self._connection = connection
         self._in_flight = asyncio.Semaphore(in_flight_limit)
         self._watches: dict[int, _Watch] = {}
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=connection.tls.context),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"reconciler/{_version()}", "Accept-Encoding": "gzip"},
-            read_bufsize=READ_SIZE,
-            max_line_size=64 * 1024,
-            max_field_size=64 * 1024,
-        )
+        rest = connection.api.rest_client
+        assert rest.pool_manager is None, "one client a connection"
+        rest.configuration.client_session_kwargs = {
+            "cookie_jar": aiohttp.DummyCookieJar(),
+            "headers": {"User-Agent": f"reconciler/{_version()}", "Accept-Encoding": "gzip"},
+            "read_bufsize": READ_SIZE,
+            "max_line_size": 64 * 1024,
+            "max_field_size": 64 * 1024,
+            "trust_env": False,  # a proxy or a ~/.netrc that only happens to be there gets no credentials
+        }
+        # The package's place for making the session; it would itself come here with its first request.
+        self._session: aiohttp.ClientSession = rest._create_pool_manager()
+        rest.pool_manager = self._session  # which `close` of the package closes
 
     async def close(self) -> None:
         """Hang up. Watches end; what is in flight fails."""
         for watch in self._watches.values():
             watch.stop()
-        await self._session.close()
+        await self._connection.api.close()
 
     async def perform(self, request: Request) -> Answer:
         """Send `request` and wait for the whole answer, in all at most its timeout from when its turn came."""
@@ -124,9 +132,11 @@ class KubeClient:
         assert path.startswith("/"), path
         link = self._connection
         link.tls.refresh()
-        if header := await link.credentials.authorization():
+        configuration = link.api.configuration
+        header = (await configuration.get_api_key_with_prefix("BearerToken") or "").strip()  # a token from a file ends its line
+        if header:
             headers["Authorization"] = header
-        url = link.server + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        url = configuration.host + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         response = await self._session.request(
             method,
             URL(url, encoded=True),
@@ -134,11 +144,11 @@ class KubeClient:
             data=body or None,
             skip_auto_headers=("Content-Type",),
             allow_redirects=False,
-            proxy=link.proxy,
-            server_hostname=link.tls_server_name,
+            proxy=configuration.proxy,
+            server_hostname=configuration.tls_server_name,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
         )
-        if response.status == 401:
+        if response.status == 401 and link.credentials is not None:
             link.credentials.refused(header)
         return response
 

@@ -1,8 +1,12 @@
-"""The header that says who we are, kept fresh.
+"""The header that says who we are, kept fresh where it changes.
 
 Law of the module: before each request the client asks for the header; what is fresh costs nothing. A token file is read again when
 it changes. A plug-in runs when its credential is past four fifths of its life or was refused, once for all who wait, within a time
 and an output limit. What cannot be had is a `CredentialsError`: no request goes out without.
+
+`kubernetes.aio` asks us through its `refresh_api_key_hook`. Its own way to run a plug-in cannot be used: it has no limit and no
+way to end the program, lends it our terminal, waits for ever for one that says much on stderr, gives only a log line where it
+fails (the request then goes out anonymous), and runs anew for each who waits; a token file it reads once.
 
 Plug-in protocol: kubernetes.io/docs/reference/access-authn-authz/authentication, "client-go credential plugins".
 """
@@ -16,9 +20,8 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from reconciler.adapters.clock import Clock
 from reconciler.adapters.kube.tls import FileMark, Pem, Tls, mark
@@ -32,30 +35,6 @@ LIFE_USED = 0.8  # of a credential's life, before the next is fetched
 
 class CredentialsError(Exception):
     """There are no credentials now; says why, without showing any."""
-
-
-class Credentials(Protocol):
-    """What every way of logging in can do."""
-
-    async def authorization(self) -> str:
-        """The value of the Authorization header, "" for none. Raises CredentialsError."""
-
-    def refused(self, header: str) -> None:
-        """The server did not accept `header` (401): where there may be another, fetch it for the next request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Static:
-    """Always the same header; "" sends none (a client certificate may still say who we are)."""
-
-    header: str = field(repr=False)
-
-    async def authorization(self) -> str:
-        """The header."""
-        return self.header
-
-    def refused(self, header: str) -> None:
-        """There is no other."""
 
 
 class TokenFile:

@@ -1,7 +1,11 @@
 """The TLS side of one cluster: whom we trust, and as whom we show ourselves.
 
 Law of the module: certificates that stand in files are read again when the files change, so that rotation needs no restart. A key
-that we were given as data touches the disk only for the moment in which OpenSSL reads it, in a folder that only we may open.
+that we were given as data touches the disk only for the moment in which OpenSSL reads it, in a folder that only we may open. An
+encrypted key is refused; nobody is asked for its password.
+
+The context is made by `kubernetes.aio`, once. It would read the client's certificate too, but keeps a given key on disk until the
+process ends, asks the terminal for a password, and never reads again.
 """
 
 from __future__ import annotations
@@ -38,25 +42,20 @@ def mark(path: Path) -> FileMark | None:
 
 
 class Tls:
-    """An SSL context that follows its files."""
+    """Keeps an SSL context in step with its files."""
 
     def __init__(
-        self, authority: Pem | None = None, certificate: Pem | None = None, key: Pem | None = None, *, insecure: bool = False
+        self, context: ssl.SSLContext, authority: Pem | None = None, certificate: Pem | None = None, key: Pem | None = None
     ) -> None:
-        """Read everything once.
+        """`context` trusts `authority` already.
 
         Raises:
             OSError, ValueError: a file cannot be read, or OpenSSL does not like what stands in it.
         """
+        self._context = context
         self._authority, self._certificate, self._key = authority, certificate, key
         files = (pem.file for pem in (authority, certificate, key) if pem is not None and pem.file is not None)
         self._marks = {file: mark(file) for file in files}
-        self.context = ssl.create_default_context(cadata=authority.text() if authority else None)
-        # Python 3.13 began to insist on extensions that many clusters' own authorities lack (kubeadm before 1.31 among them).
-        self.context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if insecure:
-            self.context.check_hostname = False
-            self.context.verify_mode = ssl.CERT_NONE
         if certificate and key:
             self.show(certificate, key)
 
@@ -67,7 +66,7 @@ class Tls:
             return
         try:
             if self._authority and self._authority.file in changed:
-                self.context.load_verify_locations(cadata=self._authority.text())
+                self._context.load_verify_locations(cadata=self._authority.text())
             if self._certificate and self._key:
                 self.show(self._certificate, self._key)
         except (OSError, ValueError):
@@ -78,7 +77,7 @@ class Tls:
         """From now on be who `certificate` says. Raises OSError, ValueError."""
         with ExitStack() as until_read:
             folder = Path(until_read.enter_context(tempfile.TemporaryDirectory(prefix="reconciler-")))  # mode 0700
-            self.context.load_cert_chain(_as_file(certificate, folder / "crt"), _as_file(key, folder / "key"), password="")
+            self._context.load_cert_chain(_as_file(certificate, folder / "crt"), _as_file(key, folder / "key"), password="")
 
 
 def _as_file(pem: Pem, path: Path) -> Path:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import copy
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from kubernetes.aio.client import Configuration
 
 from reconciler.adapters.kube.auth import InCluster, KubeconfigData, KubeconfigFile, connection
-from reconciler.adapters.kube.credentials import ExecPlugin, Static, TokenFile
+from reconciler.adapters.kube.credentials import ExecPlugin, TokenFile
 from reconciler.errors import ConfigError
 
 AUTHORITY = trustme.CA()
@@ -41,6 +45,11 @@ def refusal(content: Any, context: str = "") -> str:
     return str(refused.value).removeprefix("kubeconfig of a test: ")
 
 
+def configured(content: Any, context: str = "") -> Any:
+    """The package's configuration made of `content`, handed over as data."""
+    return connection(KubeconfigData(content, "of a test", context)).api.configuration
+
+
 def written(folder: Path, content: Any) -> KubeconfigFile:
     path = folder / "config"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
@@ -48,10 +57,10 @@ def written(folder: Path, content: Any) -> KubeconfigFile:
 
 
 def test_data_gives_a_connection() -> None:
-    made = connection(KubeconfigData(kubeconfig(tls_server_name="api.example", proxy_url="http://proxy:3128"), "of a test"))
-    assert (made.server, made.credentials, made.tls_server_name, made.proxy) == (
+    made = configured(kubeconfig(tls_server_name="api.example", proxy_url="http://proxy:3128"))
+    assert (made.host, made.api_key, made.tls_server_name, made.proxy) == (
         "https://203.0.113.7:6443",
-        Static("Bearer t0ken"),
+        {"BearerToken": "Bearer t0ken"},
         "api.example",
         "http://proxy:3128",
     )
@@ -61,8 +70,7 @@ def test_a_context_may_be_named() -> None:
     content = kubeconfig()
     content["users"].append({"name": "b", "user": {"username": "bob", "password": "pass:word"}})
     content["contexts"].append({"name": "y", "context": {"cluster": "c", "user": "b"}})
-    made = connection(KubeconfigData(content, "of a test", "y"))
-    assert made.credentials == Static("Basic " + base64.b64encode(b"bob:pass:word").decode())
+    assert configured(content, "y").api_key == {"BearerToken": "Basic " + base64.b64encode(b"bob:pass:word").decode()}
 
 
 def test_data_may_not_run_programs_name_files_or_waive_checks(tmp_path: Path) -> None:
@@ -82,6 +90,17 @@ def test_data_may_not_run_programs_name_files_or_waive_checks(tmp_path: Path) ->
         connection(written(tmp_path, content))
 
 
+def test_certificates_are_checked_as_kubectl_does(tmp_path: Path) -> None:
+    """Not at all where the operator says so; and never more strictly than clusters' own authorities can bear (Python 3.13)."""
+    usual, waived = (
+        connection(written(tmp_path, kubeconfig(insecure_skip_tls_verify=insecure))).api.rest_client.ssl_context
+        for insecure in (False, True)
+    )
+    assert (usual.check_hostname, usual.verify_mode) == (True, ssl.CERT_REQUIRED)
+    assert (waived.check_hostname, waived.verify_mode) == (False, ssl.CERT_NONE)
+    assert not usual.verify_flags & ssl.VERIFY_X509_STRICT
+
+
 def test_file_references_are_relative_to_the_kubeconfig(tmp_path: Path) -> None:
     login = written(tmp_path, kubeconfig({"tokenFile": "sub/token"}))
     assert isinstance(connection(login).credentials, TokenFile)
@@ -98,6 +117,7 @@ def test_a_shape_that_cannot_work_is_refused_with_what_to_mend() -> None:
     nowhere = kubeconfig()
     nowhere["contexts"][0]["context"]["cluster"] = "z"
     half = kubeconfig({"client-certificate-data": CA_DATA})
+    through_a_proxy = kubeconfig(server="http://127.0.0.1", proxy_url="http://203.0.113.9")
     cases: list[tuple[Any, str]] = [
         ({}, "no context is named and there is no current-context"),
         (no_context, "no context is named and there is no current-context"),
@@ -108,19 +128,22 @@ def test_a_shape_that_cannot_work_is_refused_with_what_to_mend() -> None:
         (kubeconfig(server="https://example:99999"), "server must be http(s)://host[:port][/path], without a user"),
         (kubeconfig(server=7), "server must be a text"),
         (kubeconfig(proxy_url="socks5://proxy"), "proxy-url must be an http or https proxy"),
+        (kubeconfig(proxy_url="http://[proxy"), "proxy-url must be an http or https proxy"),
         (kubeconfig(certificate_authority_data="*"), "certificate-authority-data is not base64"),
         (half, "client-certificate and client-key must stand together"),
         (kubeconfig({"auth-provider": {"name": "gcp"}}), "auth-provider is no longer supported by Kubernetes: use an exec plug-in"),
         (kubeconfig({"token": "two\r\nlines"}), "the token holds characters that no token has"),
         (kubeconfig(server="http://203.0.113.7"), "http://203.0.113.7 is not encrypted: credentials are not sent there"),
+        (kubeconfig(server="HTTP://203.0.113.7"), "HTTP://203.0.113.7 is not encrypted: credentials are not sent there"),
+        (through_a_proxy, "http://127.0.0.1 is not encrypted: credentials are not sent there"),
     ]
     assert [refusal(content) for content, _ in cases] == [reason for _, reason in cases]
 
 
 def test_unencrypted_is_fine_on_this_machine_or_without_credentials() -> None:
     for server in ("http://127.0.0.1:8001", "http://[::1]:8001", "http://localhost"):
-        assert connection(KubeconfigData(kubeconfig(server=server), "of a test")).server == server
-    assert connection(KubeconfigData(kubeconfig({}, server="http://203.0.113.7"), "of a test")).credentials == Static("")
+        assert configured(kubeconfig(server=server)).host == server
+    assert configured(kubeconfig({}, server="http://203.0.113.7")).api_key == {}
 
 
 def test_a_file_that_cannot_be_used_is_named_without_its_content(tmp_path: Path) -> None:
@@ -137,6 +160,22 @@ def test_a_file_that_cannot_be_used_is_named_without_its_content(tmp_path: Path)
     assert said(written(tmp_path, "#" * (5 * 1024 * 1024))) == f"kubeconfig {tmp_path / 'config'}: larger than 4194304 bytes"
     unusable = kubeconfig({"client-certificate-data": CA_DATA, "client-key-data": CA_DATA})
     assert said(written(tmp_path, unusable)).startswith(f"kubeconfig {tmp_path / 'config'}: certificates: ")
+
+
+def test_nobody_is_asked_for_the_password_of_a_key() -> None:
+    """OpenSSL would ask at the terminal, and the daemon would wait there."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    certificate = AUTHORITY.issue_cert("client.test").cert_chain_pems[0].bytes()
+    user = {name: base64.b64encode(pem).decode() for name, pem in [("client-certificate-data", certificate), ("client-key-data", locked)]}
+    assert refusal(kubeconfig(user)).startswith("certificates: ")
+
+
+def test_each_cluster_has_a_configuration_of_its_own() -> None:
+    """What the package keeps as the default for all stays empty."""
+    first, second = configured(kubeconfig({"token": "first"})), configured(kubeconfig({"token": "second"}))
+    assert [first.api_key, second.api_key] == [{"BearerToken": "Bearer first"}, {"BearerToken": "Bearer second"}]
+    assert Configuration.get_default_copy().api_key == {}
 
 
 def test_nothing_secret_shows_in_the_text_of_what_was_read() -> None:

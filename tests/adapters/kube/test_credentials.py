@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 import ssl
 import sys
 import tempfile
@@ -15,11 +16,13 @@ import pytest
 import trustme
 from cryptography import x509
 
+from reconciler.adapters.kube.auth import KubeconfigFile, connection
 from reconciler.adapters.kube.credentials import CredentialsError, ExecPlugin, TokenFile
 from reconciler.adapters.kube.tls import Pem, Tls
 from tests.waiting import until
 
 V1 = ExecPlugin.API_VERSIONS[0]
+TLS = Tls(ssl.create_default_context())
 
 
 def test_a_token_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
@@ -66,7 +69,7 @@ class Plugin:
         self.runs_file = folder / "runs"
         script = folder / "plugin.py"
         script.write_text(f"import json, os, sys\nopen({str(self.runs_file)!r}, 'a').write('.')\n{body}\n")
-        self.credentials = ExecPlugin((sys.executable, str(script)), V1, {"ROLE": "deployer"}, None, tls=Tls(), **more)
+        self.credentials = ExecPlugin((sys.executable, str(script)), V1, {"ROLE": "deployer"}, None, tls=TLS, **more)
 
     @property
     def runs(self) -> int:
@@ -179,25 +182,50 @@ def test_a_renewed_certificate_is_shown_to_new_connections(tmp_path: Path) -> No
         return write_certificate
 
     issue("first")()
-    tls = Tls(Pem(data=authority.cert_pem.bytes()), Pem(file=tmp_path / "crt"), Pem(file=tmp_path / "key"))
-    assert shown_name(tls.context, authority) == "first"
+    (tmp_path / "ca").write_bytes(authority.cert_pem.bytes())
+    tls, context = opened(tmp_path, {"client-certificate": "crt", "client-key": "key"}, "ca")
+    assert shown_name(context, authority) == "first"
     write_certificate = issue("second")
     tls.refresh()  # the key is written, its certificate not yet
-    assert shown_name(tls.context, authority) == "first"
+    assert shown_name(context, authority) == "first"
     write_certificate()
     tls.refresh()
-    assert shown_name(tls.context, authority) == "second"
+    assert shown_name(context, authority) == "second"
     (tmp_path / "crt").unlink()
     tls.refresh()
-    assert shown_name(tls.context, authority) == "second"
+    assert shown_name(context, authority) == "second"
 
 
 def test_a_key_that_was_given_leaves_no_file_behind(tmp_path: Path) -> None:
     leaf = trustme.CA().issue_cert("client.test")
     temporary = Path(tempfile.gettempdir())
     before = [*temporary.glob("reconciler-*")]
-    Tls(None, Pem(data=leaf.cert_chain_pems[0].bytes()), Pem(data=leaf.private_key_pem.bytes()))
+    Tls(ssl.create_default_context(), None, Pem(data=leaf.cert_chain_pems[0].bytes()), Pem(data=leaf.private_key_pem.bytes()))
     assert [*temporary.glob("reconciler-*")] == before
+
+
+def test_an_authority_that_is_added_to_its_file_is_trusted(tmp_path: Path) -> None:
+    """As when a cluster moves to a new one: both stand in the file for a while."""
+    old, new = trustme.CA(), trustme.CA()
+    (tmp_path / "ca").write_bytes(old.cert_pem.bytes())
+    tls, context = opened(tmp_path, {}, "ca")
+    assert len(context.get_ca_certs()) == 1
+    (tmp_path / "ca").write_bytes(old.cert_pem.bytes() + new.cert_pem.bytes())
+    tls.refresh()
+    assert len(context.get_ca_certs()) == 2
+
+
+def opened(folder: Path, user: dict[str, str], authority: str) -> tuple[Tls, ssl.SSLContext]:
+    """The TLS side of a connection made from a kubeconfig in `folder`."""
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://203.0.113.7", "certificate-authority": authority}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (folder / "config").write_text(json.dumps(config))
+    made = connection(KubeconfigFile(folder / "config"))
+    return made.tls, made.api.rest_client.ssl_context
 
 
 def shown_name(client: ssl.SSLContext, authority: trustme.CA) -> str:

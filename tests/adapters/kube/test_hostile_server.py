@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.adapters.kube.auth import KubeconfigData, connection
+from reconciler.adapters.kube.auth import KubeconfigData, KubeconfigFile, connection
 from reconciler.adapters.kube.client import BODY_LIMIT, LINE_LIMIT, KubeClient, _Lines
 from reconciler.core.identity import ClusterName
 from reconciler.core.messages import Answer, OpenWatch, Request, WatchClosed, WatchLines
+from tests.adapters.kube.environment import environment
 from tests.waiting import until_async
 
 HERE = ClusterName("here")
@@ -157,7 +160,8 @@ def test_what_is_sent_says_who_we_are_and_nothing_of_before() -> None:
 
     async def ask() -> tuple[Answer, list[web.Request]]:
         async with serving(baker) as server:
-            client = server.client()
+            by_name = server.url.replace("127.0.0.1", "localhost")  # cookies are for names
+            client = Server(by_name).client()
             query = (("x", "a b&c"), ("y", "1"))
             asked = Request(1, HERE, "PATCH", "/a%2Fb/c%20d", query, b'{"a":1}', "application/apply-patch+yaml")
             await client.perform(asked)
@@ -173,6 +177,43 @@ def test_what_is_sent_says_who_we_are_and_nothing_of_before() -> None:
         assert request.headers["Authorization"] == "Bearer precious-token"
         assert request.headers["Content-Type"] == "application/apply-patch+yaml"
         assert request.headers["User-Agent"].startswith("reconciler/")
+
+
+def test_a_proxy_that_only_stands_in_the_environment_gets_nothing() -> None:
+    with environment(HTTP_PROXY="http://127.0.0.1:1", http_proxy="http://127.0.0.1:1", NO_PROXY="", no_proxy=""):
+        answer, server = answer_of(_ok)
+    assert (answer.status, len(server.seen)) == (200, 1)
+
+
+def test_a_plugin_is_asked_before_each_request_and_again_when_refused(tmp_path: Path) -> None:
+    """Where it fails nothing is sent: a request is never silently anonymous."""
+    runs = tmp_path / "runs"
+    script = f"""echo >> {runs}; n=$(wc -l < {runs}); [ $n -lt 3 ] || exit 7
+        echo '{{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{{"token":"'$n'"}}}}'"""
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script]}
+
+    asked: list[str] = []
+
+    async def second_only(request: web.Request) -> web.StreamResponse:
+        asked.append(request.headers["Authorization"])
+        return web.Response(status=200 if asked[-1] == "Bearer 2" and len(asked) < 4 else 401)
+
+    async def ask() -> list[Answer]:
+        async with serving(second_only) as server:
+            (tmp_path / "config").write_text(json.dumps({**kubeconfig(server.url), "users": [{"name": "u", "user": {"exec": plugin}}]}))
+            client = KubeClient(connection(KubeconfigFile(tmp_path / "config")))
+            answers = [await client.perform(ASK) for _ in range(5)]
+            await client.close()
+            return answers
+
+    assert [(answer.status, answer.error) for answer in asyncio.run(ask())] == [
+        (401, ""),
+        (200, ""),
+        (200, ""),
+        (401, ""),
+        (0, "the credential plug-in sh ended with 7: "),
+    ]
+    assert asked == ["Bearer 1", "Bearer 2", "Bearer 2", "Bearer 2"]
 
 
 def test_when_to_come_again_is_handed_over() -> None:
@@ -210,6 +251,7 @@ def test_a_server_that_hangs_up_or_talks_nonsense_is_an_answer() -> None:
     assert error_for(b"SSH-2.0-OpenSSH_9.6\r\n").startswith("the server does not speak HTTP")
     assert error_for(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf") == "the connection broke off in the middle of the answer"
     assert error_for(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n").startswith("the server does not speak HTTP")
+    assert asyncio.run(talk(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 50_000 + b"\r\nContent-Length: 0\r\n\r\n")).status == 200
 
 
 def test_a_watch_event_that_never_ends_is_given_up() -> None:
@@ -318,6 +360,7 @@ def test_a_closed_client_ends_its_watches() -> None:
             task = asyncio.create_task(_collected(watch))
             await until_async(lambda: _value(bool(server.seen)), "the watch")
             await client.close()
+            assert await client.perform(ASK) == Answer(1, 0, error="RuntimeError: Session is closed")
             return await asyncio.wait_for(task, 10)
 
     assert asyncio.run(follow()) == [WatchClosed(1, 0)]

@@ -9,15 +9,17 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
 import yaml
 
-from reconciler.adapters.kube.auth import KubeconfigData, KubeconfigFile, connection
+from reconciler.adapters.kube.auth import InCluster, KubeconfigData, KubeconfigFile, connection
 from reconciler.adapters.kube.client import KubeClient
 from reconciler.core.identity import ClusterName
 from reconciler.core.messages import Answer, OpenWatch, Request, WatchClosed, WatchLines
+from tests.adapters.kube.environment import environment
 from tests.controlplane.plane import Access, ControlPlane
 
 pytestmark = pytest.mark.real
@@ -177,6 +179,24 @@ def test_who_we_are_is_told_in_each_of_the_ways(control_plane: Access, tmp_path:
     assert user_name({"exec": _plugin(tmp_path, inline)}) == "by-certificate"
     assert user_name({"token": "wrong"}) == "401"
     assert user_name({"exec": {**_plugin(tmp_path, {}), "command": "/no/such/program"}}).startswith("0 the credential plug-in")
+
+
+def test_a_pod_logs_in_with_its_service_account(control_plane: Access, tmp_path: Path) -> None:
+    """A token that ends its line, as one written by hand does; and the authority from beside it."""
+    cluster = control_plane.kubeconfig["clusters"][0]["cluster"]
+    (tmp_path / "ca.crt").write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    (tmp_path / "token").write_text(control_plane.token + "\n")
+    server = urlsplit(control_plane.url)
+
+    async def ask() -> Answer:
+        with environment(KUBERNETES_SERVICE_HOST=str(server.hostname), KUBERNETES_SERVICE_PORT=str(server.port)):
+            client = KubeClient(connection(InCluster(tmp_path)))
+        answer = await client.perform(Request(1, HERE, "GET", "/api/v1/namespaces"))
+        await client.close()
+        return answer
+
+    answer = asyncio.run(ask())
+    assert (answer.status, answer.error) == (200, "")
 
 
 def test_an_authority_that_we_do_not_trust_is_named_as_the_reason(control_plane: Access) -> None:
