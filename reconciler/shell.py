@@ -39,6 +39,9 @@ from .core.messages import (
 DRAIN_LIMIT = 2_000
 """Inputs folded in one step; more wait for the next, so that effects are not held up."""
 
+CLOSE_SECONDS = 5.0
+"""How long the end waits for what Git is about; a server that hangs must not keep a daemon from ending."""
+
 Parse = Callable[[bytes, str, BlobId], ManifestFile]
 
 
@@ -121,7 +124,7 @@ class Shell:
             case Request():
                 self._start(self._ask(effect))
             case _:
-                self._start(self._git(effect))
+                self._start(self._git(effect)).set_name("git")
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -170,11 +173,15 @@ class Shell:
             self.put(SourceHint(name))
 
     async def _close(self) -> None:
+        for repository in self._repositories.values():
+            repository.cancel()
+        reading = [task for task in self._tasks if task.get_name() == "git"]
+        if reading:
+            await asyncio.wait(reading, timeout=CLOSE_SECONDS)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for client in self._clusters.values():
             await client.close()
-        for name, thread in self._threads.items():
-            self._repositories[name].cancel()
+        for thread in self._threads.values():
             thread.shutdown(wait=False, cancel_futures=True)

@@ -111,6 +111,7 @@ class Daemon:
         except BaseException as error:
             self._done.set_exception(error)
         finally:
+            self.repository.close()
             self._loop.close()
 
     async def _main(self) -> None:

@@ -119,6 +119,8 @@ class Pruner:
         leftovers = {pair: self._count(pair) for pair in dirty}
         for pair, leftover in leftovers.items():
             self._decide(pair, leftover)
+        if self._dirty:
+            self.work.wire.after("more pruning", 0.0, lambda: None)
 
     @property
     def busy(self) -> bool:

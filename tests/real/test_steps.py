@@ -54,7 +54,7 @@ def test_steps_rest_and_wait_for_an_approval(fleet: Fleet) -> None:
 def test_a_rest_outlives_restarts_and_nothing_is_repeated(fleet: Fleet) -> None:
     fleet.commit({"ns/namespace.yaml": fleet.namespace(), "rollouts/ladder.yaml": ladder(fleet, "a, b, c, d", 1.0, "")})
     seen: list[str] = []
-    for _ in range(300):
+    for _ in range(100):
         daemon = fleet.daemon(kinds=KINDS_WITH_STEPS)
         with daemon:
             until(functools.partial(_moved, fleet, daemon, seen, len(seen)), "a move", 15)
