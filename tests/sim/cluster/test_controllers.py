@@ -108,6 +108,17 @@ def test_a_pod_recovers_when_the_label_goes() -> None:
     assert conditions(machine.ok("GET", f"{PODS}/p"))["Ready"][0] == "True"
 
 
+def test_of_too_many_pods_the_least_useful_go() -> None:
+    machine = Machine()
+    machine.ok("POST", DEPLOYMENTS, deployment("web"))
+    machine.settle(5)
+    first, sick, last = names(machine, PODS)
+    machine.ok("PATCH", f"{PODS}/{sick}", {"metadata": {"labels": {"fault": "not-ready"}}}, MERGE)
+    machine.ok("PATCH", f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": 2}}, MERGE)
+    machine.settle(10)
+    assert names(machine, PODS) == [first, last]
+
+
 def test_recreate_waits_for_the_old_pods() -> None:
     machine = Machine()
     machine.ok("POST", DEPLOYMENTS, deployment("web", strategy={"type": "Recreate"}))
@@ -127,7 +138,9 @@ def test_a_stateful_set_rises_one_by_one() -> None:
     seen = []
     for _ in range(8):
         machine.settle(0.5)
-        seen.append(len(names(machine, PODS)))
+        ready = [conditions(pod).get("Ready", ("False", ""))[0] for pod in machine.ok("GET", PODS)["items"]]
+        assert ready.count("False") <= 1
+        seen.append(len(ready))
     assert seen == sorted(seen)
     assert names(machine, PODS) == ["db-0", "db-1", "db-2"]
     claims = machine.ok("GET", "/api/v1/namespaces/default/persistentvolumeclaims")["items"]
@@ -146,7 +159,9 @@ def test_a_daemon_set_has_one_pod_a_node() -> None:
     machine.settle(5)
     assert machine.ok("GET", f"{DAEMONS}/d")["status"]["numberReady"] == 4
     machine.ok("PATCH", f"{DAEMONS}/d", image("web:2"), STRATEGIC)
-    machine.settle(30)
+    for _ in range(60):
+        machine.settle(0.5)
+        assert machine.ok("GET", f"{DAEMONS}/d")["status"].get("numberUnavailable", 0) <= 1
     assert {pod["spec"]["containers"][0]["image"] for pod in machine.ok("GET", PODS)["items"]} == {"web:2"}
 
 
@@ -180,6 +195,10 @@ def test_slices_follow_the_pods_of_a_service() -> None:
     assert [e["conditions"]["ready"] for e in one["endpoints"]] == [True] * 3
     assert one["ports"] == [{"name": "", "port": 8080, "protocol": "TCP"}]
     machine.ok("PATCH", f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": 1}}, MERGE)
+    machine.settle(0.5)
+    (one,) = machine.ok("GET", SLICES)["items"]
+    told = [tuple(e["conditions"].values()) for e in one["endpoints"]]
+    assert sorted(told) == [(False, True, True), (False, True, True), (True, True, False)]
     machine.settle(10)
     (one,) = machine.ok("GET", SLICES)["items"]
     assert len(one["endpoints"]) == 1

@@ -7,14 +7,16 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.sim.cluster import cells
 from reconciler.sim.cluster.settings import Settings
 
-from .support import APPLY, CONFIGMAPS, DEPLOYMENTS, MERGE, METADATA, PODS, TABLE, Json, Machine, config_map, deployment, pod_spec
+from .support import APPLY, CONFIGMAPS, DEPLOYMENTS, MERGE, METADATA, PODS, PROTOBUF, TABLE, Json, Machine, config_map, deployment, pod_spec
 
 RECORDED = Path(__file__).parent / "cases" / "answers.jsonl"
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -198,6 +200,71 @@ def test_tables_and_metadata_by_the_accept_header() -> None:
     assert [c["name"] for c in table["columnDefinitions"]][:5] == ["Name", "Ready", "Up-to-date", "Available", "Age"]
     alone = machine.ok("GET", f"{DEPLOYMENTS}/web", accept=METADATA)
     assert sorted(alone) == ["apiVersion", "kind", "metadata"]
+
+
+@pytest.mark.parametrize(
+    ("selector", "taken"),
+    [
+        ("tier=gold", "a"),
+        ("tier!=gold", "bc"),
+        ("tier in (gold,lead)", "ab"),
+        ("tier notin (gold)", "bc"),
+        ("tier", "ab"),
+        ("!tier", "c"),
+        ("tier,size>2", "b"),
+        ("", "abc"),
+    ],
+)
+def test_label_selectors(selector: str, taken: str) -> None:
+    machine = Machine()
+    for name, labels in (("a", {"tier": "gold", "size": "1"}), ("b", {"tier": "lead", "size": "3"}), ("c", {"size": "5"})):
+        machine.ok("POST", CONFIGMAPS, config_map(name, labels=labels))
+    found = machine.ok("GET", f"{CONFIGMAPS}?labelSelector={quote(selector)}&fieldSelector=metadata.name!%3Dkube-root-ca.crt")
+    assert "".join(item["metadata"]["name"] for item in found["items"]) == taken
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (599, "9m59s"),
+        (600, "10m"),
+        (10_799, "179m"),
+        (10_800, "3h"),
+        (28_799, "7h59m"),
+        (28_800, "8h"),
+        (172_799, "47h"),
+        (172_800, "2d"),
+        (691_199, "7d23h"),
+        (691_200, "8d"),
+        (63_072_000, "2y"),
+    ],
+)
+def test_durations_are_told_in_two_units(seconds: int, text: str) -> None:
+    assert cells.duration(seconds) == text
+
+
+def message(*fields: tuple[int, bytes]) -> bytes:
+    """A protobuf message of short fields."""
+    return b"".join(bytes([number << 3 | 2, len(value)]) + value for number, value in fields)
+
+
+def envelope(version: bytes, kind: bytes, obj: bytes) -> bytes:
+    """An object as clients send it: magic, then its type and itself."""
+    return b"k8s\x00" + message((1, message((1, version), (2, kind))), (2, obj))
+
+
+def test_protobuf_bodies_are_read() -> None:
+    """What kubectl sends for a kind that it knows."""
+    machine = Machine()
+    obj = message((1, message((1, b"a"), (3, b"default"))), (2, message((1, b"k"), (2, b"v"))))
+    assert machine.raw("POST", CONFIGMAPS, envelope(b"v1", b"ConfigMap", obj), PROTOBUF).status == 201
+    assert machine.ok("GET", f"{CONFIGMAPS}/a")["data"] == {"k": "v"}
+    minus_one = b"\x08" + b"\xff" * 9 + b"\x01"
+    obj = message((1, message((1, b"d"))), (2, minus_one))
+    assert b"Invalid value: -1" in machine.raw("POST", DEPLOYMENTS, envelope(b"apps/v1", b"Deployment", obj), PROTOBUF).body
 
 
 @settings(max_examples=60, deadline=None)
