@@ -19,6 +19,9 @@ from .observed import Live
 
 Phase = Literal["check", "look", "act", "flight", "wait", "blocked", "done"]
 Standing = Literal["pending", "progressing", "healthy", "failed", "blocked"]
+FIRST_WAVE = -10_000_000
+"""Before every wave that a manifest may ask for (`wanted`)."""
+
 MOVING: tuple[Phase, ...] = ("check", "look", "act", "flight")
 """Phases that end by themselves soon: what must come later in the same wave waits for them."""
 
@@ -49,9 +52,14 @@ class Item:
     gone: bool = False  # no longer wanted: an answer still under way is nobody's
 
     @property
+    def wave(self) -> int:
+        """Its wave. Namespaces and definitions come before all waves: what lives in them may stand in any."""
+        return FIRST_WAVE if self.wanted.id.kind in ("Namespace", "CustomResourceDefinition") else self.wanted.wave
+
+    @property
     def bucket(self) -> tuple[int, int]:
         """Its place in the order of its lane."""
-        return (self.wanted.wave, rank(self.wanted.id.kind))
+        return (self.wave, rank(self.wanted.id.kind))
 
     @property
     def ref(self) -> ObjectRef | None:
@@ -164,7 +172,7 @@ class LaneWork:
         if item.phase in MOVING:
             self.moving[item.bucket] = self.moving.get(item.bucket, 0) + by
         if item.standing != "healthy":
-            self.unsettled[item.wanted.wave] = self.unsettled.get(item.wanted.wave, 0) + by
+            self.unsettled[item.wave] = self.unsettled.get(item.wave, 0) + by
         held = self.standings.setdefault(item.standing, {})
         if by > 0:
             held[item] = None

@@ -13,7 +13,7 @@ from typing import Any
 from .clusters import Cluster
 from .identity import ClusterName, Lane, Place, SourceName, UnitKey
 from .kind import Gate, State, Status
-from .lanes import Item, LaneWork
+from .lanes import FIRST_WAVE, Item, LaneWork
 from .messages import Commit
 from .prune import Waiting
 from .units import Unit
@@ -133,11 +133,15 @@ def _lane_state(
         return "Failed", _sentence(unwell)
     if moving:
         wave = work.waits_for_wave
-        return "Reconciling", _sentence(moving) + (f"; later waves wait for wave {wave}" if wave is not None else "")
+        return "Reconciling", _sentence(moving) + (f"; later waves wait for {_wave(wave)}" if wave is not None else "")
     if waiting is not None:
         text = f"pruning {waiting.count} of {waiting.of} objects: {waiting.reason}"
         return ("Waiting" if waiting.gate else "Reconciling"), text
     return "Healthy", ""
+
+
+def _wave(wave: int) -> str:
+    return "namespaces and definitions" if wave == FIRST_WAVE else f"wave {wave}"
 
 
 def _sentence(items: list[Item]) -> str:
