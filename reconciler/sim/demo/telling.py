@@ -52,8 +52,8 @@ class Unseen(Exception):
     """A fact did not come to be in time."""
 
 
-async def play(world: World, acts: Sequence[Act], say: Say) -> None:
-    """Tell the story.
+async def play(world: World, acts: Sequence[Act], say: Say, limit_seconds: float = LIMIT_SECONDS) -> None:
+    """Tell the story; the facts of each act must come to be within the limit.
 
     Raises:
         Unseen: what was expected, and what was seen instead.
@@ -62,10 +62,10 @@ async def play(world: World, acts: Sequence[Act], say: Say) -> None:
     for number, act in enumerate(acts, 1):
         name = await act.do(world, act.title)
         say(f"{number:<3}\x1b[1m{name} {act.title}\x1b[0m")
-        await _tell(world, act, say)
+        await _tell(world, act, say, limit_seconds)
 
 
-async def _tell(world: World, act: Act, say: Say) -> None:
+async def _tell(world: World, act: Act, say: Say, limit_seconds: float) -> None:
     """Wait for all facts at once, and tell them in order."""
     begun = world.now
     told = 0
@@ -82,8 +82,8 @@ async def _tell(world: World, act: Act, say: Say) -> None:
             for line in lines(act.facts[told], *seen[told]):
                 say(line)
             told += 1
-        if told < len(act.facts) and world.now - begun > LIMIT_SECONDS:
-            raise Unseen(_unseen(world, act.facts[told]))
+        if told < len(act.facts) and world.now - begun > limit_seconds:
+            raise Unseen(_unseen(world, act.facts[told], limit_seconds))
 
 
 def lines(fact: Fact, seen: Seen, seconds: float) -> list[str]:
@@ -98,12 +98,12 @@ def _wrapped(note: str) -> list[str]:
     return textwrap.wrap(note, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
 
 
-def _unseen(world: World, fact: Fact) -> str:
+def _unseen(world: World, fact: Fact, limit_seconds: float) -> str:
     found = fact.look(world)
     status = world.status(fact.unit)
     said = f"{status.get('state', 'nothing')} {status.get('message', '')}".strip()
     return (
-        f"{fact.unit} on {fact.cluster}, after {LIMIT_SECONDS:g} s:\n"
+        f"{fact.unit} on {fact.cluster}, after {limit_seconds:g} s:\n"
         f"  expected  {fact.expected}\n"
         f"  seen      {'; '.join((found.words, *found.notes))}\n"
         f"  status    {said}"
