@@ -31,6 +31,9 @@ WATCH_SECONDS = 290
 WATCH_IDLE_SECONDS = 120.0
 """Silence after which a watch is dead: the server sends a bookmark about once a minute."""
 
+WATCH_SHORT_SECONDS = 1.0
+"""A watch that ends sooner, and told nothing, has failed however well it ended: some proxies answer and close, for ever."""
+
 
 class _Meta(msgspec.Struct):
     name: str = ""
@@ -115,6 +118,11 @@ def newer(version: str, than: str) -> bool:
     return version != than
 
 
+def _after(version: str, than: str) -> bool:
+    """Whether a resourceVersion is later for certain."""
+    return version.isdigit() and than.isdigit() and newer(version, than)
+
+
 Changed = Callable[[Live | None, Live | None], None]
 
 
@@ -144,6 +152,9 @@ class Reflector:
         self._on_complete = on_complete
         self._version = ""
         self._watch: int | None = None
+        self._opened_at = 0.0
+        self._told = False  # whether the watch has brought anything
+        self._expired = 0  # lists begun anew since a watch last brought anything
         self._failures = 0
         self._seen: dict[ObjectId, None] = {}
         self._round = 0  # answers of an abandoned round are dropped
@@ -176,8 +187,12 @@ class Reflector:
         self.complete = False
 
     def fold(self, live: Live) -> None:
-        """Take in what an answer to one of our own writes says, at once (read your writes)."""
-        self._put(live)
+        """Take in what an answer to one of our own writes says, at once (read your writes).
+
+        What the watch has passed by already, and does not hold, was deleted meanwhile: no event would take it away again.
+        """
+        if live.id in self.objects or not self._version or newer(live.version, self._version):
+            self._put(live)
 
     def drop(self, id: ObjectId, uid: str) -> None:
         """An answer says that the object with this uid is gone."""
@@ -212,7 +227,8 @@ class Reflector:
         if token:
             self._list(token)
             return
-        for id in [id for id in self.objects if id not in self._seen]:
+        # An answer to a write of ours may have told of an object that came after the list was taken.
+        for id in [id for id, live in self.objects.items() if id not in self._seen and not _after(live.version, version)]:
             self._remove(id)
         self._seen = {}
         self._version = version
@@ -224,12 +240,14 @@ class Reflector:
 
     def _again_from_scratch(self) -> None:
         self._version = ""
-        self._failures += 1
+        self._expired += 1
+        self._failures = max(self._failures + 1, self._expired)  # a list that is well does not make the watch well
         self._retry()
 
     # -- watching ----------
 
     def _open(self) -> None:
+        self._opened_at, self._told = self.cluster.wire.now.steady, False
         query = (
             *self._query,
             ("watch", "1"),
@@ -260,7 +278,7 @@ class Reflector:
                 self._stop_watch()
                 self._again_from_scratch()
                 return
-            self._failures = 0
+            self._failures, self._expired, self._told = 0, 0, True
             self._version = live.version
             if event.type == "DELETED":
                 self.drop(live.id, live.uid)
@@ -271,10 +289,12 @@ class Reflector:
         self._watch = None
         if message.status == 410:
             self._again_from_scratch()
-        elif message.status == 200 and not message.error:
+        elif message.status != 200 or message.error:
+            self._failed(message.status, message.error)
+        elif self._told or self.cluster.wire.now.steady >= self._opened_at + WATCH_SHORT_SECONDS:
             self.start()
         else:
-            self._failed(message.status, message.error)
+            self._failed(200, "watches end as soon as they are opened")
 
     def _failed(self, status: int, error: str) -> None:
         self._failures += 1
@@ -294,8 +314,8 @@ class Reflector:
 
     def _put(self, live: Live) -> None:
         old = self.objects.get(live.id)
-        if old is not None and old.uid == live.uid and not newer(live.version, old.version):
-            return
+        if old is not None and not newer(live.version, old.version):
+            return  # whatever its uid: versions of one kind are of one sequence
         self.objects[live.id] = live
         self._on_change(old, live)
 
