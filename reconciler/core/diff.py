@@ -41,14 +41,15 @@ from .paths import (
     pretty,
     resolve,
 )
-from .payload import SERVER_METADATA, decode, digest, is_secret, normalise, with_ignored, without
+from .payload import SERVER_METADATA, decode, digest, is_secret, normalise, with_ignored, without, without_values
 from .rejection import rejection_path
 from .sameness import SIMPLE, is_zero, same, stores_zero
 from .types import Type, Types
 
 __all__ = (
     "HIDDEN", "INFORMATIONAL", "CannotTell", "Change", "Contested", "Differs", "InSync", "Owner", "Path", "Verdict",
-    "compare", "contested", "decode", "describe", "digest", "normalise", "rejection_path", "with_ignored", "without",
+    "compare", "contested", "decode", "describe", "digest", "is_secret", "normalise", "rejection_path", "with_ignored",
+    "without", "without_values",
 )  # fmt: skip
 
 INFORMATIONAL: Final = (COMMIT, SOURCE)

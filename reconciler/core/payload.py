@@ -6,6 +6,7 @@ Law of the module: arguments stay as they are; what did not change is shared. No
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from typing import Final
@@ -47,6 +48,20 @@ def normalise(wanted: Json) -> Json:
 def is_secret(obj: Json) -> bool:
     """Whether the values of an object may never be shown."""
     return obj.get("kind") == "Secret" and obj.get("apiVersion") == "v1"
+
+
+def without_values(text: str, secret: Json) -> str:
+    """A text, say of an API server's refusal, without the values of a Secret that it may repeat, as they are or in base64."""
+    shown: list[str] = []
+    for values in (secret.get("data"), secret.get("stringData")):
+        for value in values.values() if isinstance(values, dict) else ():
+            if isinstance(value, str) and value:
+                shown.append(value)
+                with contextlib.suppress(ValueError):
+                    shown.append(base64.b64decode(value, validate=True).decode())
+    for value in sorted(shown, key=len, reverse=True):
+        text = text.replace(value, "(not shown)") if value else text
+    return text
 
 
 def _base64(value: object) -> object:

@@ -158,6 +158,8 @@ class Requests:
 
     def _not_applied(self, cluster: Cluster, item: Item, send: Send, answer: Answer) -> None:
         status = read_status(answer)
+        if diff.is_secret(send.body):
+            status = msgspec.structs.replace(status, message=diff.without_values(status.message, send.body))
         if answer.status == 0 or (answer.status in (401, 408, 429, 500, 502, 503, 504) and not _declared(status.message)):
             item.work.move(item, "blocked")
             self.work.stand(item, "pending", status.message)
