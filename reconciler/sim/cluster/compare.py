@@ -37,6 +37,8 @@ def compare(of: Type, left: Any, right: Any) -> Comparison:
 
 
 def _compare(of: Type, left: Any, right: Any, path: Path, into: Comparison) -> None:
+    if left is right:
+        return  # a part that a write did not touch
     form_left, form_right = form_of(of, left), form_of(of, right)
     if right is ABSENT:
         forms = [form_left]

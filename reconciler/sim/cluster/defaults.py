@@ -58,6 +58,7 @@ CONSTANTS: dict[str, Json] = {
     "batch.v1.PodFailurePolicyOnPodConditionsPattern": {"status": "True"},
     "core.v1.Container": _CONTAINER,
     "core.v1.ConfigMapVolumeSource": _MODE,
+    "core.v1.EndpointPort": {"protocol": "TCP"},
     "core.v1.DownwardAPIVolumeSource": _MODE,
     "core.v1.EphemeralContainer": _CONTAINER,
     "core.v1.HTTPGetAction": {"path": "/", "scheme": "HTTP"},

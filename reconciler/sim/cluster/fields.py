@@ -233,11 +233,14 @@ def _value_order(read: Any) -> tuple[Any, ...]:
     return (5,)
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def _compact(read: Any) -> str:
     """JSON as the server writes it into a step: no spaces, whole numbers without a point, <, > and & escaped."""
     if isinstance(read, float) and read.is_integer() and abs(read) < 1e21:
         read = int(read)
     if isinstance(read, dict):
         read = {name: int(each) if isinstance(each, float) and each.is_integer() else each for name, each in read.items()}
-    text = json.dumps(read, separators=(",", ":"), ensure_ascii=False)
+    text = _ENCODER.encode(read)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

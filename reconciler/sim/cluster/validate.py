@@ -183,7 +183,7 @@ def _object(node: Json, value: Json, path: str) -> Iterator[Cause]:
         if value.get(name) is None:
             yield required(f"{path}.{name}")
     additional = node.get("additionalProperties")
-    for name, each in value.items():
+    for name, each in sorted(value.items()):
         inner = node.get("properties", {}).get(name)
         if inner is None and isinstance(additional, dict):
             inner = additional
