@@ -84,8 +84,8 @@ class Engine:
                     self.sources[message.source].hint()
             else:
                 self.wire.deliver(message)
-        self.wire.fire()
         if not self.stopping:
+            self.wire.fire()
             self.units.run()
             self.work.run()
             self.pruner.run()
@@ -98,7 +98,7 @@ class Engine:
     @property
     def wake_at(self) -> float | None:
         """When to call `step` again if nothing comes in, on the steady clock."""
-        return self.wire.wake_at
+        return None if self.stopping else self.wire.wake_at
 
     def _start(self) -> None:
         self._started = True

@@ -83,7 +83,8 @@ class Lease:
             self._take(version)
             return
         if self.holder != holder:
-            self.holder = holder
+            # A person took it from us, perhaps: whoever holds it may act from now on, and our term ends with this.
+            self.holder, self._held_until = holder, 0.0
             self._on_change()
         self._again(RETRY_SECONDS)
 

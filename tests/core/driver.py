@@ -212,6 +212,13 @@ class World:
         self._until(look, self.steady + seconds)
         assert look(), "waited in vain"
 
+    def never(self, look: Callable[[], Any], seconds: float) -> None:
+        """Let so much time pass, and see at each of its steps that something is not so."""
+        end = self.steady + seconds
+        self._until(look, end)
+        assert not look(), f"after {self.steady - START:g} s"
+        self.steady = end
+
     def settle(self, daemon: Daemon, seconds: float = 120.0) -> Report:
         """Let time pass until a daemon has read the tips and nothing moves by itself."""
 

@@ -1,0 +1,182 @@
+"""Which of two daemons may act, whatever the network does to their Lease."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.core.lease import ACT_SECONDS, TERM_SECONDS
+from reconciler.core.messages import Answer, Input, Request, Stop
+from tests.core.driver import Daemon, Perform, World, asks, config_map, lost, says, unheard
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/reconciler-system/leases"
+LEASE = f"{LEASES}/reconciler"
+
+
+def leads(world: World, daemon: Daemon) -> bool:
+    return world.steady < daemon.engine.store.lease._held_until
+
+
+def of(daemon: Daemon, method: str) -> Any:
+    """Requests about the Lease by one daemon."""
+    return lambda e: asks(method, LEASES)(e) and any(e is sent for sent in daemon.sent[-1:])
+
+
+def two(world: World) -> tuple[Daemon, Daemon]:
+    world.commit({"a/x.yaml": config_map("x")})
+    one = world.daemon("one")
+    world.settle(one)
+    two = world.daemon("two")
+    world.run(2)
+    return one, two
+
+
+def test_the_second_stands_by_and_says_for_whom() -> None:
+    world = World()
+    one, other = two(world)
+    assert leads(world, one) and not leads(world, other)
+    assert not other.report.leading and other.report.standing_by == "one holds the Lease"
+    world.commit({"a/x.yaml": config_map("x", "2")})
+    world.settle(one)
+    assert other.requests() == [] and len(one.requests("PATCH")) == 2
+
+
+def test_after_a_crash_the_other_waits_for_a_whole_term_of_its_own_clock() -> None:
+    world = World()
+    one, other = two(world)
+    world.kill(one)
+    died_at = world.steady
+    world.until(lambda: leads(world, other), 60)
+    assert TERM_SECONDS - 6 <= world.steady - died_at <= TERM_SECONDS + 3
+    world.commit({"a/x.yaml": config_map("x", "2")})
+    world.settle(other)
+    assert world.get("x")["data"] == {"v": "2"}  # type: ignore[index]
+    assert len(other.requests("PATCH")) == 1, "the same installation: what stands is known"
+
+
+def test_who_stops_gives_it_back_at_once() -> None:
+    world = World()
+    one, other = two(world)
+    one.inbox.append(Stop())
+    world.until(lambda: leads(world, other), 3)
+    before = len(one.sent)
+    world.never(lambda: leads(world, one), 60)
+    assert len(one.sent) == before
+
+
+def test_ones_own_former_life_is_taken_over_from_at_once() -> None:
+    world = World()
+    one, other = two(world)
+    again = world.restart(one)
+    begun = world.steady
+    world.until(lambda: leads(world, again), 10)
+    assert world.steady - begun < 1 and not leads(world, other)
+
+
+@pytest.mark.parametrize("jump", [-86_400.0 * 365, 86_400.0 * 365])
+def test_the_wall_clock_does_not_matter(jump: float) -> None:
+    world = World()
+    one, other = two(world)
+    world.wall_offset += jump
+    world.never(lambda: not leads(world, one) or leads(world, other), 50)
+
+
+def test_the_times_that_a_strangers_lease_carries_are_not_believed() -> None:
+    world = World()
+    world.call("POST", "/api/v1/namespaces", {"metadata": {"name": "reconciler-system"}})
+    spec = {"holderIdentity": "stranger", "leaseDurationSeconds": 1, "renewTime": "2001-01-01T00:00:00.000000Z"}
+    assert world.call("POST", LEASES, {"metadata": {"name": "reconciler"}, "spec": spec})[0] == 201
+    one = world.daemon()
+    begun = world.steady
+    world.until(lambda: leads(world, one), 60)
+    assert world.steady - begun >= TERM_SECONDS
+
+
+def test_renewals_that_hang_end_it_at_two_thirds_of_the_term() -> None:
+    world = World()
+    one, other = two(world)
+    world.rule(of(one, "PUT"), lost, times=1_000)
+    world.rule(of(one, "GET"), lost, times=1_000)
+    held_until = one.engine.store.lease._held_until
+    world.until(lambda: not leads(world, one), 20)
+    assert held_until <= world.steady <= held_until + 1 and not one.engine.store.leading
+    world.commit({"a/x.yaml": config_map("x", "2")})
+    world.until(lambda: leads(world, other), 30)
+    world.settle(other)
+    assert len(one.requests("PATCH")) == 1
+    assert one.said("standing by") == [{"reason": "the Lease could not be renewed"}]
+
+
+def test_the_term_counts_from_before_the_request() -> None:
+    world = World()
+    one, _ = two(world)
+    world.rule(of(one, "PUT"), lambda e, perform: perform(), times=1, seconds=4.0)
+    world.until(lambda: any(rule.used for rule in world.rules), 10)
+    asked_at = world.steady
+    world.run(4.1)
+    assert one.engine.store.lease._held_until == pytest.approx(asked_at + ACT_SECONDS, abs=0.01)
+
+
+def test_a_renewal_that_nobody_heard_of_is_no_strangers() -> None:
+    world = World()
+    one, other = two(world)
+    world.rule(of(one, "PUT"), unheard, times=3)
+    world.never(lambda: not leads(world, one) or leads(world, other), 30)
+
+
+def test_who_sees_another_holder_stops_at_once() -> None:
+    """A person gave it away, or deleted it and another was faster: no need to wait for the term to end."""
+    world = World()
+    one, _ = two(world)
+    lease = world.call("GET", LEASE)[1]
+    lease["spec"]["holderIdentity"] = "stranger"
+    assert world.call("PUT", LEASE, lease)[0] == 200
+    world.until(lambda: one.engine.store.lease.holder == "stranger", 10)
+    assert not leads(world, one) and not one.engine.store.ready
+    assert one.report.standing_by == "stranger holds the Lease"
+
+
+def test_a_lease_that_a_person_deleted_is_made_anew() -> None:
+    world = World()
+    world.commit({"a/x.yaml": config_map("x")})
+    one = world.daemon()
+    world.settle(one)
+    world.call("DELETE", LEASE)
+    world.never(lambda: not leads(world, one), 30)
+    assert world.call("GET", LEASE)[1]["spec"]["holderIdentity"] == "one"
+
+
+def garbage(effect: Request, perform: Perform) -> Input:
+    return Answer(effect.id, 200, b'{"metadata": []}')
+
+
+def nothing_heard(effect: Request, perform: Perform) -> Input:
+    return Answer(effect.id, 0, error="reset")
+
+
+FAULTS = (unheard, nothing_heard, garbage, says(409), says(500), says(403), lambda e, perform: perform())
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(FAULTS), st.integers(0, 1), st.sampled_from(["GET", "PUT"]), st.sampled_from([0.0, 4.0, 12.0, 40.0])),
+        max_size=8,
+    )
+)
+def test_two_never_act_at_once(faults: list[tuple[Any, int, str, float]]) -> None:
+    """And when all is well again, one of them does."""
+    world = World()
+    both = two(world)
+    for fault, who, method, seconds in faults:
+        world.rule(of(both[who], method), fault, times=3, seconds=seconds)
+        world.never(lambda: all(leads(world, d) for d in both), 11)
+    world.rules = []
+    world.never(lambda: all(leads(world, d) for d in both), 90)
+    assert [leads(world, d) for d in both].count(True) == 1
+    world.commit({"a/x.yaml": config_map("x", "last")})
+    world.run(10)
+    assert world.get("x")["data"] == {"v": "last"}  # type: ignore[index]
