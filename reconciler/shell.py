@@ -97,13 +97,14 @@ class Shell:
         self.put(Stop())
 
     async def _drain(self) -> list[Input]:
-        wake_at = self.engine.wake_at
-        timeout = None if wake_at is None else max(0.0, wake_at - self.clock.now().steady)
-        try:
-            first = await asyncio.wait_for(self._inbox.get(), timeout)
-        except TimeoutError:
-            return []
-        inputs = [first]
+        inputs: list[Input] = []
+        if self._inbox.empty():  # else nothing is waited for: `wait_for` of Python 3.11 takes nothing where the time is up already
+            wake_at = self.engine.wake_at
+            timeout = None if wake_at is None else max(0.0, wake_at - self.clock.now().steady)
+            try:
+                inputs = [await asyncio.wait_for(self._inbox.get(), timeout)]
+            except TimeoutError:
+                return []
         while len(inputs) < DRAIN_LIMIT and not self._inbox.empty():
             inputs.append(self._inbox.get_nowait())
         return inputs

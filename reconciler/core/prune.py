@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 UNIT_SHARE, UNIT_COUNT, UNIT_FREE = 0.25, 50, 4
 CLUSTER_SHARE, CLUSTER_COUNT, CLUSTER_FREE = 0.10, 100, 20
+FULL_SECONDS = 0.05
+"""When to look again where a cluster takes no more requests at the moment."""
+
 PROTECTED = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet")
 
 Pair = tuple[UnitKey, ClusterName]
@@ -229,8 +232,7 @@ class Pruner:
         if not todo or not self.work.settings.act:
             return
         if not cluster.may_act:
-            self._dirty[pair] = None
-            self.work.wire.after(("prune more", pair), 0.05, lambda: None)
+            self.work.wire.after(("prune more", pair), FULL_SECONDS, lambda: self.look(*pair))
             return
         highest = max(rank(live.id.kind) for live in todo)
         if any(of == pair and rank(ref.id.kind) > highest for ref, of in self._asking.items()):
