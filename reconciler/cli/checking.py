@@ -90,8 +90,10 @@ def _key(manifest: Manifest, types: Types, settings: Settings | None) -> Key:
 
 def _where(path: str, settings: Settings | None) -> str:
     """The cluster that a path leads to, or a stand-in for it."""
-    parts = path.split("/")
-    names: list[str] = [cluster.name for cluster in settings.clusters] if settings else parts[1:2]
+    if settings is None:  # nobody has said where in the tree a source begins, so that such a folder counts wherever it stands
+        parts = path.split("/")
+        path = "/".join(parts[next((at for at, part in enumerate(parts) if part in ("clusters", "hub")), 0) :])
+    names = [str(cluster.name) for cluster in settings.clusters] if settings else path.split("/")[1:2]
     default = settings.default_cluster if settings else None
     lane = lane_of_path(path, dict.fromkeys(names), default.name if default else "(default)")
     return lane.cluster if isinstance(lane, Lane) else "(hub)" if lane is None else "(nowhere)"

@@ -74,6 +74,7 @@ def test_an_object_that_is_written_twice_is_told_at_both_places(tmp_path: Path) 
     "files",
     [
         {"clusters/eu/a.yaml": CONFIG_MAP % "x", "clusters/us/a.yaml": CONFIG_MAP % "x"},
+        {"deploy/clusters/eu/a.yaml": CONFIG_MAP % "x", "deploy/clusters/us/a.yaml": CONFIG_MAP % "x", "deploy/a.yaml": CONFIG_MAP % "x"},
         {"hub/a.yaml": CONFIG_MAP % "x", "a.yaml": CONFIG_MAP % "x"},
         {"a.yaml": CONFIG_MAP % "x", "b.yaml": CONFIG_MAP % "x, namespace: other"},
         {"a/ns.yaml": NAMESPACE, "b/ns.yaml": NAMESPACE},
