@@ -97,6 +97,7 @@ class Shell:
         self.put(Stop())
 
     async def _drain(self) -> list[Input]:
+        await asyncio.sleep(0)  # effects and sockets get a turn between any two steps
         inputs: list[Input] = []
         if self._inbox.empty():  # else nothing is waited for: `wait_for` of Python 3.11 takes nothing where the time is up already
             wake_at = self.engine.wake_at
