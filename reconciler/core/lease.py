@@ -26,9 +26,21 @@ NAME = "reconciler"
 
 
 class Lease:
-    """One daemon's side of the Lease. `on_change()` is called when it begins or ceases to lead, or learns of another holder."""
+    """One daemon's side of the Lease.
 
-    def __init__(self, wire: Wire, home: Cluster, namespace: str, identity: str, on_change: Callable[[], None]) -> None:
+    `on_change()` is called when it begins or ceases to lead, or learns of another holder; `on_absent()` when it cannot be made, since
+    its namespace is not there (any more).
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        home: Cluster,
+        namespace: str,
+        identity: str,
+        on_change: Callable[[], None],
+        on_absent: Callable[[], None],
+    ) -> None:
         self.wire = wire
         self.home = home
         self.identity = identity
@@ -36,6 +48,7 @@ class Lease:
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._path = f"{self._collection}/{NAME}"
         self._on_change = on_change
+        self._on_absent = on_absent
         self._held_until = 0.0
         self._seen: tuple[str, str] = ("", "")  # (resourceVersion, holder) as last read
         self._seen_at = 0.0
@@ -65,6 +78,7 @@ class Lease:
 
     def _read(self, answer: Answer) -> None:
         if answer.status == 404:
+            self._end()  # whoever deleted it may have deleted more, and anybody may take it now
             self._take("")
             return
         if answer.status != 200:
@@ -112,6 +126,9 @@ class Lease:
     def _written(self, answer: Answer, asked_at: float) -> None:
         if self._stopped:
             return
+        if answer.status == 404:
+            self.wire.after("lease", RETRY_SECONDS, self._on_absent)
+            return
         if answer.status not in (200, 201):
             self._again(RETRY_SECONDS)
             return
@@ -127,6 +144,11 @@ class Lease:
         self.wire.at("lease-ends", self._held_until, self._ended)
         self.wire.after("lease", self.wire.jitter.spread(RENEW_SECONDS), lambda: self._take(self._seen[0]))
         if not was_leading:
+            self._on_change()
+
+    def _end(self) -> None:
+        if self.leading:
+            self._held_until = 0.0
             self._on_change()
 
     def _ended(self) -> None:

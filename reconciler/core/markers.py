@@ -31,16 +31,19 @@ class Markers:
         self._path = f"/api/v1/namespaces/{settings.store_namespace}/configmaps"
         self._ours = "\n".join(f"{s.name} {s.url} {s.path or '.'}" for s in settings.sources)
 
-    def find(self, clusters: list[Cluster], then: Callable[[dict[str, None]], None]) -> None:
-        """Which installations, among all clusters that answer, have read exactly our sources?"""
+    def find(self, clusters: list[Cluster], then: Callable[[dict[str, None], str], None]) -> None:
+        """Which installations, among all clusters that answer, have read exactly our sources? `then(_, problem)` if one cannot tell."""
         self._find(clusters, {}, then)
 
-    def _find(self, clusters: list[Cluster], found: dict[str, None], then: Callable[[dict[str, None]], None]) -> None:
+    def _find(self, clusters: list[Cluster], found: dict[str, None], then: Callable[[dict[str, None], str], None]) -> None:
         if not clusters:
-            then(found)
+            then(found, "")
             return
 
         def answered(answer: Answer) -> None:
+            if answer.status != 200:
+                then({}, f"the marks in {clusters[0].name} cannot be read: {answer.error or answer.status}")
+                return
             for marker in _read(answer):
                 if marker["sources"] == self._ours:
                     found[marker["installation"]] = None

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -22,7 +22,23 @@ PART_BYTES = 512 * 1024
 RECORD_LIMIT = 64 * 1024 * 1024
 """Bytes of one record as JSON. A Secret that unpacks to more is refused, whoever wrote it."""
 
+INSTALLATION = "installation"
+"""Key of the one record that says who we are. Others are of a cluster, of deletions let through (`prune:`), of a unit."""
+
 Json = dict[str, Any]
+
+
+class _Installation(msgspec.Struct):
+    id: str
+    key: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})+$")]
+
+
+class _Kinds(msgspec.Struct):
+    kinds: list[Annotated[str, msgspec.Meta(pattern="^[^/]*/[^/]+$")]]
+
+
+class _Pruned(msgspec.Struct):
+    uids: list[str]
 
 
 class Unreadable(Exception):
@@ -70,28 +86,58 @@ def write(key: str, value: Json, version: str) -> Written:
 def read(secrets: list[Json]) -> tuple[dict[str, Record], tuple[str, ...]]:
     """The records among Secrets, by key, and the names of parts that no head names.
 
+    A Secret whose name is not that of its key is a copy, as backup tools make them: nobody's, and left out.
+
     Raises:
         Unreadable: one of them is no record, or lacks a part.
     """
+    name, parts, heads = "", {}, {}
     try:
-        parts = {s["metadata"]["name"]: s["data"]["part"] for s in secrets if s["metadata"]["labels"][LABEL] == "part"}
-        heads = [_head(s, parts) for s in secrets if s["metadata"]["labels"][LABEL] != "part"]
+        for secret in secrets:
+            name = secret["metadata"]["name"]
+            if secret["metadata"]["labels"][LABEL] == "part":
+                parts[name] = secret["data"]["part"]
+        for secret in secrets:
+            name = secret["metadata"]["name"]
+            if name not in parts:
+                key = base64.b64decode(secret["data"]["key"]).decode()
+                if name == secret_name(key):
+                    heads[key] = _head(secret, parts)
+                    check(key, heads[key].value)
     except (KeyError, TypeError, AttributeError, ValueError, zlib.error, msgspec.DecodeError) as error:
-        raise Unreadable(f"{type(error).__name__}: {error}") from error
-    named = {part: None for _, record in heads for part in record.parts}
-    return dict(heads), tuple(part for part in parts if part not in named)
+        raise Unreadable(f"Secret {name} holds no record: {type(error).__name__}: {error}") from error
+    named = {part: None for record in heads.values() for part in record.parts}
+    return heads, tuple(part for part in parts if part not in named)
 
 
-def _head(secret: Json, parts: dict[str, str]) -> tuple[str, Record]:
+def check(key: str, value: Any) -> None:
+    """Whether a record is one that we wrote.
+
+    Raises:
+        ValueError: it is not.
+    """
+    shape: Any = Json
+    if key == INSTALLATION:
+        shape = _Installation
+    elif key.startswith("cluster:") and "/" not in key:
+        shape = _Kinds
+    elif key.startswith("prune:"):
+        shape = _Pruned
+    try:
+        msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+
+
+def _head(secret: Json, parts: dict[str, str]) -> Record:
     data = secret["data"]
     names = tuple(base64.b64decode(data["parts"]).decode().split()) if "parts" in data else ()
     packed = b"".join(base64.b64decode(parts[name]) for name in names) if names else base64.b64decode(data["record"])
     inflate = zlib.decompressobj()
     text = inflate.decompress(packed, RECORD_LIMIT)
     if inflate.unconsumed_tail:
-        raise Unreadable("a record unpacks to more than may be")
-    record = Record(msgspec.json.decode(text), secret["metadata"]["resourceVersion"], names)
-    return base64.b64decode(data["key"]).decode(), record
+        raise ValueError("it unpacks to more than may be")
+    return Record(msgspec.json.decode(text), secret["metadata"]["resourceVersion"], names)
 
 
 def _encoded(raw: bytes) -> str:

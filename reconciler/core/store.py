@@ -15,11 +15,13 @@ from .clusters import Cluster
 from .lease import Lease
 from .markers import Markers, make_namespace
 from .messages import Answer
-from .records import LABEL, Json, Record, Unreadable, read, secret_name, write
+from .records import INSTALLATION, LABEL, Json, Record, Unreadable, read, secret_name, write
+from .requests import read_status
 from .settings import Settings
 from .wire import Wire
 
-INSTALLATION = "installation"
+LOAD_AGAIN_SECONDS = 2.0
+REFUSED_CAP_SECONDS = 60.0
 
 
 class Store:
@@ -30,7 +32,7 @@ class Store:
         self.settings = settings
         self.clusters = clusters
         self.home = clusters[settings.home]
-        self.lease = Lease(wire, self.home, settings.store_namespace, settings.identity, self._lease_changed)
+        self.lease = Lease(wire, self.home, settings.store_namespace, settings.identity, self._lease_changed, self._make_namespace)
         self.markers = Markers(wire, settings, on_change)
         self.ready = False
         self.lost = False
@@ -40,7 +42,8 @@ class Store:
         self.problem = "the home cluster has not answered yet"
         self._on_change = on_change
         self._started = False
-        self._loading = False
+        self._round = 0  # what was read under an older term is not acted on
+        self._refused: dict[str, int] = {}  # key -> writes in a row that were not carried out
         self._secrets = f"/api/v1/namespaces/{settings.store_namespace}/secrets"
 
     @property
@@ -63,9 +66,12 @@ class Store:
             return
         self._started = True
         if self.settings.act:
-            make_namespace(self.wire, self.home, self.settings.store_namespace, self._has_namespace)
+            self._make_namespace()
         else:
             self._load()
+
+    def _make_namespace(self) -> None:
+        make_namespace(self.wire, self.home, self.settings.store_namespace, self._has_namespace)
 
     def _has_namespace(self, problem: str) -> None:
         if problem:
@@ -87,16 +93,17 @@ class Store:
     # -- reading ----------
 
     def _load(self) -> None:
-        if self._loading:
-            return
-        self._loading = True
+        self._round += 1
         self.ready = False
         self._list("", [])
 
     def _list(self, token: str, found: list[Json]) -> None:
+        number = self._round
         query = (("labelSelector", LABEL), ("limit", "100"), *((("continue", token),) if token else ()))
 
         def answered(answer: Answer) -> None:
+            if number != self._round:
+                return
             try:
                 if answer.status != 200:
                     raise Unreadable(answer.error or f"the API server answers {answer.status}")
@@ -109,22 +116,26 @@ class Store:
                     self.records, unused = read(found)
                     self._loaded(unused)
             except (Unreadable, msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
-                self._loading = False
-                self.problem = f"the records cannot be read: {error}"
-                self.wire.after("store", 2.0, self._load)
-                self._on_change()
+                self._load_again(f"the records cannot be read: {error}")
 
         self.home.ask("GET", self._secrets, answered, query=query, timeout_seconds=60)
 
+    def _load_again(self, problem: str) -> None:
+        self.problem = problem
+        self.wire.after("store", LOAD_AGAIN_SECONDS, self._load)
+        self._on_change()
+
     def _loaded(self, unused: tuple[str, ...]) -> None:
-        self._loading = False
+        number = self._round
         held = self.records.get(INSTALLATION)
         if held is not None:
             self.installation, self.key = str(held.value["id"]), bytes.fromhex(str(held.value["key"]))
             self._become_ready()
+        elif new := [cluster.name for cluster in self.clusters.values() if self.settings.act and cluster.state == "new"]:
+            self._load_again(f"no records, and {new[0]}, which may carry our mark, has not answered yet")
         elif self.settings.act:
             up = [cluster for cluster in self.clusters.values() if cluster.state == "up"]
-            self.markers.find(up, self._begin)
+            self.markers.find(up, lambda found, problem: self._begin(found, problem) if number == self._round else None)
         else:
             self._become_ready()
         if self.lease.leading:
@@ -135,15 +146,29 @@ class Store:
         self.problem = ""
         self._on_change()
 
-    def _begin(self, found: dict[str, None]) -> None:
-        """A first start; or, where just one installation has marked clusters for our sources, one whose store was lost."""
-        self.lost = len(found) == 1
-        self.installation = next(iter(found)) if self.lost else self.wire.draw(5).hex()
-        self.key = self.wire.draw(32)
+    def _begin(self, found: dict[str, None], problem: str) -> None:
+        """A first start; or, where just one installation has marked clusters for our sources, one whose store was lost.
+
+        A store that is deleted while we run is no first start either.
+        """
+        if problem:
+            self._load_again(problem)
+            return
+        known = next(iter(found)) if len(found) == 1 else self.installation
+        self.lost = bool(known)
+        self.installation, self.key = known or self.wire.draw(5).hex(), self.key or self.wire.draw(32)
         if self.lost:
             self.wire.log("warning", "record store was lost", installation=self.installation)
-        value = {"id": self.installation, "key": self.key.hex()}
-        self.save(INSTALLATION, value, lambda ok: self._become_ready() if ok else self._load())
+
+        def saved(ok: bool) -> None:
+            if ok:
+                self._become_ready()
+                return
+            if not self.lost:
+                self.installation = ""  # drawn, and never written down
+            self._load()
+
+        self.save(INSTALLATION, {"id": self.installation, "key": self.key.hex()}, saved)
 
     # -- writing ----------
 
@@ -157,15 +182,15 @@ class Store:
 
         def next_part(names: list[str]) -> None:
             if names:
-                self._post(written.parts[names[0]], lambda ok: next_part(names[1:]) if ok else self._reload(key, then))
+                self._post(written.parts[names[0]], lambda bad: self._not_saved(key, bad, then) if bad else next_part(names[1:]))
             else:
                 self._put_head(key, value, written.head, tuple(written.parts), then)
 
         next_part(list(written.parts))
 
-    def _post(self, body: bytes, then: Callable[[bool], None]) -> None:
+    def _post(self, body: bytes, then: Callable[[Answer | None], None]) -> None:
         def answered(answer: Answer) -> None:
-            then(answer.status in (200, 201, 409))  # 409: there already, and named by its content
+            then(None if answer.status in (200, 201, 409) else answer)  # 409: there already, and named by its content
 
         self.home.ask("POST", self._secrets, answered, body=body, content_type="application/json")
 
@@ -174,10 +199,14 @@ class Store:
         path = f"{self._secrets}/{secret_name(key)}"
 
         def answered(answer: Answer) -> None:
-            if answer.status not in (200, 201):
-                self._reload(key, then)
+            try:
+                version = msgspec.json.decode(answer.body)["metadata"]["resourceVersion"] if answer.status in (200, 201) else ""
+            except (msgspec.DecodeError, KeyError, TypeError):
+                version = ""
+            if not version:
+                self._not_saved(key, answer, then)
                 return
-            version = msgspec.json.decode(answer.body)["metadata"]["resourceVersion"]
+            self._refused.pop(key, None)
             self.records[key] = Record(value, version, parts)
             self._drop_parts(tuple(part for part in (held.parts if held else ()) if part not in parts))
             then(True)
@@ -194,10 +223,11 @@ class Store:
         def answered(answer: Answer) -> None:
             if answer.status in (200, 404):
                 self.records.pop(key, None)
+                self._refused.pop(key, None)
                 self._drop_parts(held.parts)
                 then(True)
             else:
-                self._reload(key, then)
+                self._not_saved(key, answer, then)
 
         body = msgspec.json.encode({"preconditions": {"resourceVersion": held.version}})
         path = f"{self._secrets}/{secret_name(key)}"
@@ -207,6 +237,14 @@ class Store:
         """Parts that no head names: whether they go now or at the next start does not matter."""
         for name in names:
             self.home.ask("DELETE", f"{self._secrets}/{name}", lambda _: None)
+
+    def _not_saved(self, key: str, answer: Answer, then: Callable[[bool], None]) -> None:
+        """Read again what is there: at once after one lost race, later and later where each write is refused."""
+        count = self._refused[key] = self._refused.get(key, 0) + 1
+        if count == 2:
+            self.wire.log("error", "record not stored", record=key, reason=read_status(answer).message)
+        seconds = 0.0 if count == 1 else self.wire.jitter.back_off(count - 1, 1.0, REFUSED_CAP_SECONDS)
+        self.wire.after(("reload", key), seconds, lambda: self._reload(key, then))
 
     def _reload(self, key: str, then: Callable[[bool], None]) -> None:
         """After a write that was refused or not heard: what is there now?"""

@@ -145,8 +145,10 @@ def test_a_lease_that_a_person_deleted_is_made_anew() -> None:
     one = world.daemon()
     world.settle(one)
     world.call("DELETE", LEASE)
-    world.never(lambda: not leads(world, one), 30)
+    world.until(lambda: world.get("reconciler", "leases", namespace="reconciler-system", top="/apis/coordination.k8s.io/v1"), 10)
     assert world.call("GET", LEASE)[1]["spec"]["holderIdentity"] == "one"
+    world.settle(one)
+    world.never(lambda: not leads(world, one), 30)
 
 
 def garbage(effect: Request, perform: Perform) -> Input:
