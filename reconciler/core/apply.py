@@ -11,10 +11,10 @@ from typing import Any
 
 from . import diff
 from .discovery import Resource
-from .identity import ObjectId, Place, UnitKey
+from .identity import ClusterName, ObjectId, Place, UnitKey
 from .kind import Wanted
 from .observed import Live
-from .ownership import DIGEST, FIELD_MANAGER, request_digest, stamp
+from .ownership import DIGEST, FIELD_MANAGER, owner_text, request_digest, stamp
 from .types import Types
 
 Json = dict[str, Any]
@@ -77,6 +77,7 @@ class Context:
 
     installation: str
     key: bytes  # of the installation: digests that stand in clusters are keyed with it
+    cluster: ClusterName
     unit: UnitKey
     commit: str
     types: Types | None
@@ -87,7 +88,8 @@ def payload(wanted: Wanted, resource: Resource, id: ObjectId, context: Context) 
     body = diff.normalise(wanted.manifest.body() if wanted.manifest else diff.decode(wanted.json))
     body["apiVersion"] = resource.api_version
     place, digest = wanted.place, request_digest(context.key, context.unit, wanted.digest)
-    return stamp(body, context.installation, context.unit, id, str(place), context.commit, digest)
+    owner = owner_text(context.installation, context.cluster, context.unit, id)
+    return stamp(body, owner, context.installation, id, str(place), context.commit, digest)
 
 
 def decide(
@@ -101,7 +103,7 @@ def decide(
     if foreign is not None:
         if not wanted.policy.adopt:
             return Refuse(
-                f"{id} exists and is not ours; left as it was. To take it over, annotate it with reconciler.dev/adopt: allowed",
+                "exists and is not ours; left as it was. To take it over, annotate it with reconciler.dev/adopt: allowed",
                 wanted.place,
             )
         return Send(body, force=False, uid=foreign.uid)

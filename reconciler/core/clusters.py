@@ -223,6 +223,9 @@ class Cluster:
         for kind in self._kinds:
             resource = self.discovery.preferred.get(kind)
             held = self.reflectors.get(kind)
+            if held is not None and resource is not None and not self._serves(held.resource):
+                self.reflectors.pop(kind).forget()  # its definition was replaced: another version, scope or plural
+                held = None
             if resource is None:
                 if held is not None and self.discovery.absent(kind):
                     self.reflectors.pop(kind).forget()
@@ -232,6 +235,12 @@ class Cluster:
                     self, resource, (("labelSelector", self._selector),), self._changed, lambda: self._on_state(self)
                 )
                 self.reflectors[kind].start()
+
+    def _serves(self, resource: Resource) -> bool:
+        """Whether a kind is still served where we watch it."""
+        assert self.discovery is not None
+        found = self.discovery.find(resource.group, resource.version, resource.kind)
+        return found is not None and (found.plural, found.namespaced) == (resource.plural, resource.namespaced)
 
     def _changed(self, old: Live | None, new: Live | None) -> None:
         self._on_change(self, old, new)
@@ -245,7 +254,7 @@ class Cluster:
         """Whether all our objects of the kind are known: listed in full, or the kind proven not to be served."""
         reflector = self.reflectors.get(kind)
         if reflector is not None:
-            return reflector.complete
+            return reflector.complete and self.discovery is not None and kind in self.discovery.preferred
         return self.discovery is not None and self.discovery.absent(kind)
 
     @property

@@ -19,7 +19,7 @@ from .lanes import Item
 from .manifest import Manifest
 from .messages import Effect, Input, SourceHint, Stop
 from .observed import Live
-from .ownership import MANAGED_BY, owner_of
+from .ownership import MANAGED_BY
 from .prune import Pruner
 from .publish import Publisher
 from .reports import Reports
@@ -182,11 +182,11 @@ class Engine:
         self._saving_kinds[name] = None
         kinds = sorted({f"{kind.group}/{kind.kind}": None for kind in [*recorded, *missing]})
 
-        def saved(ok: bool) -> None:
+        def saved(_ok: bool) -> None:
             self._saving_kinds.pop(name, None)
-            if ok:
-                cluster.observe(dict.fromkeys(self._recorded_kinds(name)))
-                self.work.cluster_changed(cluster)
+            # Also where the answer was lost: what was read again instead says what is written down.
+            cluster.observe(dict.fromkeys(self._recorded_kinds(name)))
+            self.work.cluster_changed(cluster)
             self._need_kinds(cluster)
 
         self.store.save(f"cluster:{name}", {"kinds": kinds}, saved)
@@ -197,7 +197,7 @@ class Engine:
         self.pruner.object_changed(cluster, old, new)
         self.work.object_changed(cluster, old, new)
         self.units.changed(("object", cluster.name, live.id.group_kind, live.id.name))
-        unit = owner_of(live, self.store.installation)
+        unit = self.work.owner(cluster.name, live)
         if unit is not None:
             self.units.changed(("owned", unit, cluster.name))
             self._unit_of_owner(unit)

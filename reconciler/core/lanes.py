@@ -185,6 +185,7 @@ class Claims:
 
     def __init__(self) -> None:
         self._items: dict[ObjectRef, dict[Item, None]] = {}
+        self._uids: dict[ObjectRef, str] = {}
         self._crds: dict[tuple[str, GroupKind], dict[Item, None]] = {}
 
     def add(self, ref: ObjectRef, item: Item) -> None:
@@ -200,10 +201,19 @@ class Claims:
         held.pop(item, None)
         if not held:
             self._items.pop(ref, None)
+            self._uids.pop(ref, None)
         kind = _defines(item)
         if kind is not None:
             self._crds.get((ref.cluster, kind), {}).pop(item, None)
         return tuple(held)
+
+    def ours(self, ref: ObjectRef, uid: str) -> None:
+        """What stands under a claim is ours for as long as it has this uid, whatever is taken off it meanwhile."""
+        self._uids[ref] = uid
+
+    def known(self, ref: ObjectRef, uid: str) -> bool:
+        """Whether that very object was ours since it was claimed: a replace by hand takes our marks off."""
+        return self._uids.get(ref) == uid
 
     def of(self, ref: ObjectRef) -> tuple[Item, ...]:
         """All claims on an object."""

@@ -1,20 +1,22 @@
 """Whose an object is: what we write on what we apply, and what of it proves anything.
 
-Law of the module: an object is ours only if its owner annotation names this installation *and the object itself*: a copied annotation
-proves nothing, nor does the label, which exists for watches to select on. Live annotations are hostile input.
+Law of the module: an object is ours only if its owner annotation names this installation *and the object itself, in this cluster*: a
+copied annotation proves nothing, nor does the label, which exists for watches to select on. An annotation that names a cluster which
+is configured no more counts: clusters are renamed, and restored under another name. Live annotations are hostile input.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Container
 from typing import Any
 
-from .identity import ObjectId, UnitKey
+from .identity import ClusterName, ObjectId, UnitKey
 from .observed import Live
 
 FIELD_MANAGER = "reconciler"
 MANAGED_BY = "reconciler.dev/managed-by"  # label: the installation's id
-OWNER = "reconciler.dev/owner"  # "<installation> <group>/<kind>/<namespace>/<name> <unit>"
+OWNER = "reconciler.dev/owner"  # "<installation> <cluster> <group>/<kind>/<namespace>/<name> <unit>"
 SOURCE = "reconciler.dev/source"  # the file that wants it, "path:line"
 COMMIT = "reconciler.dev/commit"  # the commit that last changed that file, as known when it was applied
 DIGEST = "reconciler.dev/digest"  # `request_digest`: tells drift from change without any memory
@@ -22,17 +24,19 @@ DIGEST = "reconciler.dev/digest"  # `request_digest`: tells drift from change wi
 RESERVED_ANNOTATIONS = (OWNER, SOURCE, COMMIT, DIGEST)
 
 
-def owner_text(installation: str, unit: UnitKey, id: ObjectId) -> str:
+def owner_text(installation: str, cluster: ClusterName, unit: UnitKey, id: ObjectId) -> str:
     """The value of the owner annotation."""
-    return f"{installation} {'/'.join(id)} {unit.text}"
+    return f"{installation} {cluster} {'/'.join(id)} {unit.text}"
 
 
-def owner_of(live: Live, installation: str) -> UnitKey | None:
-    """The unit that owns a live object, or None where it is not ours."""
-    parts = live.annotations.get(OWNER, "").split(" ", 2)
-    if len(parts) != 3 or parts[0] != installation or parts[1] != "/".join(live.id):
+def owner_of(live: Live, installation: str, cluster: ClusterName, others: Container[ClusterName]) -> UnitKey | None:
+    """The unit that owns an object of `cluster`, or None where it is not ours. `others` are all clusters that are configured."""
+    parts = live.annotations.get(OWNER, "").split(" ", 3)
+    if len(parts) != 4 or parts[0] != installation or parts[2] != "/".join(live.id):
         return None
-    return UnitKey.parse(parts[2])
+    if parts[1] != cluster and parts[1] in others:
+        return None
+    return UnitKey.parse(parts[3])
 
 
 def request_digest(key: bytes, unit: UnitKey, digest: str) -> str:
@@ -44,7 +48,7 @@ def request_digest(key: bytes, unit: UnitKey, digest: str) -> str:
 
 
 def stamp(
-    body: dict[str, Any], installation: str, unit: UnitKey, id: ObjectId, source: str, commit: str, digest: str
+    body: dict[str, Any], owner: str, installation: str, id: ObjectId, source: str, commit: str, digest: str
 ) -> dict[str, Any]:
     """Write our marks on an object that is about to be applied; `body` is changed and returned."""
     metadata = body["metadata"]
@@ -55,7 +59,7 @@ def stamp(
     metadata["labels"] = {**(metadata.get("labels") or {}), MANAGED_BY: installation}
     metadata["annotations"] = {
         **(metadata.get("annotations") or {}),
-        OWNER: owner_text(installation, unit, id),
+        OWNER: owner,
         SOURCE: source,
         COMMIT: commit,
         DIGEST: digest,

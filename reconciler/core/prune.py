@@ -17,7 +17,6 @@ from .clusters import Cluster
 from .identity import ClusterName, ObjectId, ObjectRef, UnitKey
 from .kind import Gate
 from .observed import Live
-from .ownership import owner_of
 from .view import Approved
 from .wanted import PRUNE
 
@@ -75,9 +74,8 @@ class Pruner:
 
     def object_changed(self, cluster: Cluster, old: Live | None, new: Live | None) -> None:
         """Keep the index of what each unit owns."""
-        installation = self.work.store.installation
         for live, is_new in ((old, False), (new, True)):
-            unit = owner_of(live, installation) if live is not None else None
+            unit = self.work.owner(cluster.name, live) if live is not None else None
             if live is None or unit is None:
                 continue
             pair = (unit, cluster.name)
@@ -86,7 +84,7 @@ class Pruner:
                 self.owned[pair][live.id] = live
                 if held is None or held.deleting != live.deleting:
                     self._dirty[pair] = None
-            elif new is None or owner_of(new, installation) != unit:
+            elif new is None or self.work.owner(cluster.name, new) != unit:
                 self.owned.get(pair, {}).pop(live.id, None)
                 if not self.owned.get(pair):
                     self.owned.pop(pair, None)

@@ -18,7 +18,7 @@ from .identity import ObjectRef
 from .lanes import Item
 from .messages import Answer
 from .observed import Live
-from .ownership import FIELD_MANAGER, owner_of
+from .ownership import FIELD_MANAGER
 from .rejection import rejection_path
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class Requests:
                 return
             item.looked = True
             item.foreign = found
-            if found is not None and owner_of(found, self.work.store.installation) is not None:
-                # Ours, but our label was taken off, so no watch shows it: apply it again, which puts the label back.
+            if found is not None and item.ref is not None and self.work.is_ours(item.ref, found):
+                # Ours, but our marks were taken off, so no watch shows it: apply it again, which puts them back.
                 item.foreign = None
                 self._reclaim(cluster, item, found)
                 return
@@ -67,7 +67,7 @@ class Requests:
         assert isinstance(send, Send)
         item.send = Send(send.body, force=True, uid=found.uid)
         self.work.queue(item)
-        self.work.stand(item, "pending", f"its label was taken off on {cluster.name}")
+        self.work.stand(item, "pending", f"our marks were taken off on {cluster.name}")
 
     # -- applying ----------
 
@@ -206,7 +206,10 @@ class Requests:
     def delete(self, cluster: Cluster, ref: ObjectRef, uid: str, reason: str) -> None:
         """Delete one object of ours, if it still is the one that was meant."""
         resource = cluster.discovery.preferred.get(ref.id.group_kind) if cluster.discovery else None
-        assert resource is not None and uid
+        assert uid
+        if resource is None:  # the server of its group does not answer: decided anew when it does
+            self.work.deleted(ref, uid, False)
+            return
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
 
         def answered(answer: Answer) -> None:

@@ -108,9 +108,10 @@ class Work:
         if resolved is None:
             self._unclaim(item)
             return False
+        item.resource = resolved[0]
         if item.id != resolved[1]:
             self._unclaim(item)
-            item.resource, item.id = resolved
+            item.id = resolved[1]
             assert item.ref is not None
             self.claims.add(item.ref, item)
             for other in self.claims.of(item.ref):
@@ -284,11 +285,11 @@ class Work:
             return
         item.place = item.wanted.place
         item.work.move(item, "blocked")
-        self.stand(item, "blocked", f"{item.id} is also wanted at {rival.wanted.place}; left as it was until one of them goes")
+        self.stand(item, "blocked", f"is also wanted at {rival.wanted.place}; left as it was until one of them goes")
 
     def _compare(self, cluster: Cluster, item: Item, live: Live | None) -> None:
-        assert item.id is not None and item.resource is not None
-        if live is not None and owner_of(live, self.store.installation) is None:
+        assert item.id is not None and item.ref is not None and item.resource is not None
+        if live is not None and not self.is_ours(item.ref, live):
             item.foreign, live = live, None  # our label, but not our object: a copy
         elif live is not None:
             item.foreign = None
@@ -322,7 +323,8 @@ class Work:
         self.queue(item)
 
     def _context(self, item: Item) -> Context:
-        return Context(self.store.installation, self.store.key, item.work.unit, self._commit_of(item), self.types)
+        lane, unit = item.work.lane, item.work.unit
+        return Context(self.store.installation, self.store.key, lane.cluster, unit, self._commit_of(item), self.types)
 
     def first_contact(self, item: Item) -> Send:
         """What is sent where the live object is not looked into."""
@@ -347,6 +349,8 @@ class Work:
 
     def settle(self, item: Item, live: Live) -> None:
         """It is as wanted: only its health counts from now on."""
+        assert item.ref is not None
+        self.claims.ours(item.ref, live.uid)
         item.failures = 0
         item.place = None
         item.work.move(item, "done")
@@ -359,6 +363,14 @@ class Work:
         self.wire.after(("retry", id(item)), seconds, lambda: self.check(item))
 
     # -- reading ----------
+
+    def is_ours(self, ref: ObjectRef, live: Live) -> bool:
+        """Whether the object says that it is ours, or is the very one that did."""
+        return self.owner(ref.cluster, live) is not None or self.claims.known(ref, live.uid)
+
+    def owner(self, cluster: ClusterName, live: Live) -> UnitKey | None:
+        """The unit that owns a live object, None where it is not ours."""
+        return owner_of(live, self.store.installation, cluster, self.clusters)
 
     def wanted_anywhere(self, cluster: ClusterName, id: ObjectId) -> bool:
         """Whether any unit wants this object."""
