@@ -25,8 +25,8 @@ import pygit2
 from reconciler import schemas
 from reconciler.adapters.clock import Clock
 from reconciler.core import yaml
-from reconciler.core.identity import ObjectId, SourceName, folder
-from reconciler.core.ownership import OWNER
+from reconciler.core.identity import ClusterName, ObjectId, SourceName, UnitKey, folder
+from reconciler.core.ownership import MANAGED_BY, OWNER, owner_text
 from reconciler.core.status_files import path_of
 from reconciler.sim.cluster.cluster import Cluster
 from reconciler.sim.cluster.front import Front, kubeconfig_text
@@ -77,7 +77,7 @@ class World:
         """The live objects that the daemon applied for a folder."""
         store = self._fronts[cluster].cluster.store
         objects = [entry.obj for storage in store.storages() for entry in store.entries(storage)]
-        return [obj for obj in objects if _mark(obj) == [_identity(obj), folder(SOURCE, unit).text]]
+        return [obj for obj in objects if _is_owned(obj, ClusterName(cluster), folder(SOURCE, unit))]
 
     async def by_hand(self, cluster: str, path: str, patch: Json) -> Json:
         """A merge patch, sent as kubectl sends it."""
@@ -138,14 +138,12 @@ class World:
         return found
 
 
-def _mark(obj: Json) -> list[str]:
-    """Which object and unit the owner annotation names; controllers copy it from a Service to its Endpoints."""
-    return str((obj["metadata"].get("annotations") or {}).get(OWNER, "")).split(" ", 2)[1:]
-
-
-def _identity(obj: Json) -> str:
+def _is_owned(obj: Json, cluster: ClusterName, unit: UnitKey) -> bool:
+    """Whether the owner annotation names this very object and unit (controllers copy it from a Service to its Endpoints)."""
     about = obj["metadata"]
-    return "/".join(ObjectId(obj["apiVersion"].rpartition("/")[0], obj["kind"], about.get("namespace", ""), about["name"]))
+    id = ObjectId(obj["apiVersion"].rpartition("/")[0], obj["kind"], about.get("namespace", ""), about["name"])
+    installation = (about.get("labels") or {}).get(MANAGED_BY, "")
+    return (about.get("annotations") or {}).get(OWNER) == owner_text(installation, cluster, unit, id)
 
 
 @asynccontextmanager
