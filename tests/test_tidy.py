@@ -188,7 +188,7 @@ def _names_bound_to_sets(node: ast.AST) -> Iterator[str]:
                 yield name
 
 
-def _gone_through(node: ast.AST) -> Iterator[ast.AST]:
+def _gone_through(node: ast.AST) -> Iterator[ast.expr]:
     """The expressions whose order `node` depends on."""
     match node:
         case ast.For(iter=it) | ast.AsyncFor(iter=it) | ast.comprehension(iter=it) | ast.Starred(value=it):
