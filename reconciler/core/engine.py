@@ -226,8 +226,8 @@ class Engine:
         self.reports.touch(unit)
         self._touch_reports()
 
-    def _deleted(self, ref: ObjectRef, uid: str, ok: bool) -> None:
-        self.pruner.deleted(ref, uid, ok)
+    def _deleted(self, ref: ObjectRef, uid: str, problem: str) -> None:
+        self.pruner.deleted(ref, uid, problem)
 
     def _offer_moved(self, unit: UnitKey) -> None:
         self.reports.touch(unit)

@@ -55,6 +55,8 @@ class Markers:
         """Tie a cluster to this installation and its sources, once."""
         if cluster.name in self._pinning or self.pins.get(cluster.name) == "":
             return
+        if self.pins.get(cluster.name) and self.wire.has_timer(("pin", cluster.name)):
+            return  # refused: asked again when its time comes
         self._pinning[cluster.name] = None
 
         def answered(answer: Answer) -> None:

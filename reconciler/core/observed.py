@@ -18,6 +18,7 @@ import msgspec
 from .discovery import Resource
 from .identity import ObjectId
 from .messages import Answer, WatchClosed, WatchLines
+from .paths import printable
 
 if TYPE_CHECKING:
     from .clusters import Cluster
@@ -91,6 +92,14 @@ class Live:
         self.labels = meta.labels or {}
         self.annotations = meta.annotations or {}
         self.raw = raw
+
+    @property
+    def going(self) -> str:
+        """That it was deleted, and what keeps it from going."""
+        finalizers = self.body()["metadata"].get("finalizers")
+        if not finalizers or not isinstance(finalizers, list):
+            return "is being deleted"
+        return printable(f"is being deleted, waits for {', '.join(map(str, finalizers[:5]))}", 300)
 
     def body(self) -> dict[str, Any]:
         """A fresh copy of the whole object. Items of a list carry neither version nor kind: they are added."""

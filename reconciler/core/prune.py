@@ -33,6 +33,19 @@ PROTECTED = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "Persi
 
 Pair = tuple[UnitKey, ClusterName]
 
+AGAIN_BASE_SECONDS, AGAIN_CAP_SECONDS = 2.0, 300.0
+"""A deletion that a cluster refuses is tried again, later and later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A deletion that was not carried out. `again_at` is on the steady clock."""
+
+    uid: str
+    problem: str
+    times: int
+    again_at: float
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -60,6 +73,7 @@ class Pruner:
         self.owned: dict[Pair, dict[ObjectId, Live]] = {}
         self.waiting: dict[Pair, Waiting] = {}
         self._deleting: dict[ObjectRef, str] = {}  # asked to go, until a watch says that it went
+        self._refused: dict[ObjectRef, Refused] = {}
         self._asking: dict[ObjectRef, Pair] = {}  # of these, the ones whose answer is still to come
         self._leftover: dict[Pair, int] = {}
         self._unit_of = unit_of
@@ -91,6 +105,7 @@ class Pruner:
                 self._dirty[pair] = None
         if new is None and old is not None:
             self._deleting.pop(ObjectRef(cluster.name, old.id), None)
+            self._refused.pop(ObjectRef(cluster.name, old.id), None)
 
     def look(self, unit: UnitKey, cluster: ClusterName) -> None:
         """What a unit wants, or how it stands, has changed there."""
@@ -100,14 +115,21 @@ class Pruner:
         """Something that concerns every deletion has changed: an approval, a full list, leadership."""
         self._dirty.update(dict.fromkeys(self.owned))
 
-    def deleted(self, ref: ObjectRef, uid: str, ok: bool) -> None:
-        """An answer to a delete: if it was not carried out it is decided anew, a little later."""
+    def deleted(self, ref: ObjectRef, uid: str, problem: str) -> None:
+        """An answer to a delete: if it was not carried out it is decided anew, later and later."""
         pair = self._asking.pop(ref, None)
         if pair is not None:
             self._dirty[pair] = None
-        if not ok and self._deleting.get(ref) == uid:
-            del self._deleting[ref]
-            self.work.wire.after(("prune", ref), 2.0, self.look_at_all)
+        if not problem or self._deleting.get(ref) != uid:
+            return
+        del self._deleting[ref]
+        wire, held = self.work.wire, self._refused.get(ref)
+        if held is None or (held.uid, held.problem) != (uid, problem):
+            wire.log("error", "not deleted", cluster=ref.cluster, object=str(ref.id), reason=problem)
+        times = held.times + 1 if held is not None and held.uid == uid else 1
+        again_at = wire.now.steady + wire.jitter.back_off(times, AGAIN_BASE_SECONDS, AGAIN_CAP_SECONDS)
+        self._refused[ref] = Refused(uid, problem, times, again_at)
+        wire.at(("prune", ref), again_at, self.look_at_all)
 
     # -- the work of a step ----------
 
@@ -196,8 +218,21 @@ class Pruner:
         elif waiting.gate is not None and self._approval_of(pair[0], waiting.gate, pair[1]) is not None:
             self._open(pair, waiting.gate, rest)
             return
-        self._set(pair, waiting)
         self._send(pair, cluster, allowed, leaving)
+        self._set(pair, waiting or self._under_way(pair, allowed))
+
+    def _under_way(self, pair: Pair, allowed: list[Live]) -> Waiting | None:
+        """What may go and is not gone yet, and why."""
+        for live in sorted(allowed, key=lambda live: live.id):
+            refused = self._refused.get(ObjectRef(pair[1], live.id))
+            if live.deleting:
+                reason = f"{live.id} {live.going}"
+            elif refused is not None and refused.uid == live.uid:
+                reason = f"{live.id} is not deleted: {refused.problem}"
+            else:
+                continue
+            return Waiting(len(allowed), len(self.owned[pair]), reason)
+        return None
 
     def _past_budget(self, pair: Pair, rest: list[Live]) -> Waiting | None:
         """Whether these deletions need an approval."""
@@ -226,7 +261,7 @@ class Pruner:
 
     def _send(self, pair: Pair, cluster: Cluster, allowed: list[Live], leaving: dict[ObjectId, str]) -> None:
         """In reverse order: a rank goes when all of the ranks above it have been asked to go."""
-        todo = [live for live in allowed if not live.deleting and ObjectRef(pair[1], live.id) not in self._deleting]
+        todo = [live for live in allowed if not live.deleting and self._may_ask(ObjectRef(pair[1], live.id), live.uid)]
         if not todo or not self.work.settings.act:
             return
         if not cluster.may_act:
@@ -242,6 +277,11 @@ class Pruner:
             self._deleting[ref] = live.uid
             self._asking[ref] = pair
             self.work.requests.delete(cluster, ref, live.uid, leaving.get(live.id, "no longer in Git"))
+
+    def _may_ask(self, ref: ObjectRef, uid: str) -> bool:
+        refused = self._refused.get(ref)
+        due = refused is None or refused.uid != uid or self.work.wire.now.steady >= refused.again_at
+        return due and self._deleting.get(ref) != uid
 
     # -- approvals: recorded before the first deletion, so that a crash half way asks nobody twice ----------
 

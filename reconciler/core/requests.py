@@ -208,7 +208,7 @@ class Requests:
         resource = cluster.discovery.preferred.get(ref.id.group_kind) if cluster.discovery else None
         assert uid
         if resource is None:  # the server of its group does not answer: decided anew when it does
-            self.work.deleted(ref, uid, False)
+            self.work.deleted(ref, uid, f"the server of {ref.id.group} does not answer")
             return
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
 
@@ -216,10 +216,7 @@ class Requests:
             reflector = cluster.reflectors.get(ref.id.group_kind)
             if answer.status == 404 and reflector is not None:
                 reflector.drop(ref.id, uid)
-            elif answer.status not in (200, 202, 404, 409):
-                facts = read_status(answer)
-                self.work.wire.log("error", "not deleted", cluster=cluster.name, object=str(ref.id), reason=facts.message)
-            self.work.deleted(ref, uid, answer.status in (200, 202, 404))
+            self.work.deleted(ref, uid, "" if answer.status in (200, 202, 404) else read_status(answer).message)
 
         self.work.wire.log("info", "deleting", cluster=cluster.name, object=str(ref.id), reason=reason)
         cluster.act(

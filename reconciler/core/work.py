@@ -45,7 +45,7 @@ class Work:
         types: Types | None,
         commit_of: Callable[[Item], str],
         on_moved: Callable[[UnitKey, ClusterName], None],
-        on_deleted: Callable[[ObjectRef, str, bool], None],
+        on_deleted: Callable[[ObjectRef, str, str], None],
     ) -> None:
         self.deleted = on_deleted
         self.wire = wire
@@ -239,14 +239,18 @@ class Work:
                 self._need(cluster, item)
         elif self._namespace_is_coming(cluster, item.id.namespace):
             item.work.move(item, "wait")
-            self.stand(item, "pending", f"waits for Namespace {item.id.namespace}")
+            namespace = cluster.owned(ObjectId("", "Namespace", "", item.id.namespace))
+            self.stand(item, "pending", f"waits for Namespace {item.id.namespace}{f', which {namespace.going}' if namespace else ''}")
         else:
             self._compare(cluster, item, cluster.owned(item.id))
 
     def _namespace_is_coming(self, cluster: Cluster, name: str) -> bool:
-        """Whether a Namespace is wanted, and not there yet."""
+        """Whether a Namespace is wanted, and not there yet, or still on its way out."""
         id = ObjectId("", "Namespace", "", name)
-        return bool(name) and self.wanted_anywhere(cluster.name, id) and cluster.owned(id) is None and self.settings.act
+        if not name or not self.settings.act or not self.wanted_anywhere(cluster.name, id):
+            return False
+        live = cluster.owned(id)
+        return live is None or live.deleting
 
     def _need(self, cluster: Cluster, item: Item) -> None:
         assert item.resource is not None
@@ -298,7 +302,7 @@ class Work:
             return
         if live is not None and live.deleting:
             item.work.move(item, "wait")
-            self.stand(item, "pending", "is being deleted; applied anew when it is gone")
+            self.stand(item, "pending", f"{live.going}; applied anew when it is gone")
             return
         verdict = decide(item.wanted, item.resource, item.id, live, item.foreign, self._context(item))
         item.looked, item.foreign = False, None  # what was seen counts for one decision
