@@ -271,6 +271,13 @@ class Cluster:
         namespace = (id.namespace or self.settings.namespace) if resource.namespaced else ""
         return resource, id._replace(namespace=namespace)
 
+    def identify(self, id: ObjectId) -> ObjectId | None:
+        """The identity with its namespace completed, whatever the version; None where no version of the kind is served."""
+        resource = self.discovery.preferred.get(id.group_kind) if self.discovery else None
+        if resource is None:
+            return None
+        return id._replace(namespace=(id.namespace or self.settings.namespace) if resource.namespaced else "")
+
     def follow(self, id: ObjectId, on_change: Changed) -> Reflector | None:
         """Watch one object whoever owns it; None where its kind is not served."""
         key = (id.group_kind, id.namespace, id.name)

@@ -8,6 +8,7 @@ be read; nothing is ever dropped because it could not be read (design, law 7). C
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .identity import GroupKind, SourceName
@@ -61,6 +62,14 @@ class Desired:
     def unreadable(self, folder: str) -> tuple[ManifestFile, ...]:
         """The files of a folder that cannot be read now."""
         return tuple(self.folders[folder][path] for path in self._unreadable.get(folder, ()))
+
+    def named_in_held(self, kind: GroupKind) -> Iterator[Manifest]:
+        """The manifests of a kind that files of folders which cannot be read whole hold now."""
+        for folder in self.settled:
+            for file in self.folders[folder].values():
+                for manifest in file.manifests:
+                    if (manifest.group, manifest.kind) == kind:
+                        yield manifest
 
     def changed_by(self, path: str) -> Commit | None:
         """The commit that last changed a path: at a first read nobody knows better than the commit that was read."""

@@ -13,7 +13,7 @@ from .answers import Answers
 from .approvals import APPROVAL, Offers, find
 from .clusters import Cluster
 from .desired import Touched
-from .identity import ClusterName, GroupKind, Instant, ObjectRef, SourceName, UnitKey, folder
+from .identity import ClusterName, GroupKind, Instant, ObjectId, ObjectRef, SourceName, UnitKey, folder
 from .kind import Gate, Held, Kind, Spec
 from .lanes import Item
 from .manifest import Manifest
@@ -58,7 +58,13 @@ class Engine:
         answers = Answers(self.wire, self.store, self.sources, self.clusters)
         self.units = answers.units = Units(self.wire, answers, self.store, self.work, self._spec_of, self._planned)
         self.pruner = answers.pruner = Pruner(
-            self.work, self.units.units.get, self._not_all_planned, self._prune_approval, self._source_empty, self._moved
+            self.work,
+            self.units.units.get,
+            self._not_all_planned,
+            self._named_in_held,
+            self._prune_approval,
+            self._source_empty,
+            self._moved,
         )
         self.offers = Offers(self.wire, self._offer_moved)
         self.reports = Reports(self)
@@ -119,6 +125,7 @@ class Engine:
         if APPROVAL in touched.kinds:
             self.units.changed(("approvals",))
             self.pruner.look_at_all()
+        self.pruner.look_at_waiting()
         for unit, _ in list(self.pruner.owned):
             self._unit_of_owner(unit)
         self._touch_reports()
@@ -321,8 +328,21 @@ class Engine:
         for source in self.sources.values():
             if not source.loaded:
                 return f"source {source.name} is not read yet"
-        if self.units.busy or any(unit.plan is None for unit in self.units.units.values()):
+        if self.units.busy or any(not unit.planned for unit in self.units.units.values()):
             return "not everything is planned yet"
+        return ""
+
+    def _named_in_held(self, id: ObjectId) -> str:
+        """Where a folder that is held, so that nothing new of it is applied, asks for an object: moved there, it is still wanted."""
+        for source in self.sources.values():
+            for manifest in source.desired.named_in_held(id.group_kind):
+                if manifest.name == id.name and manifest.namespace in ("", id.namespace):
+                    return f"{id} is asked for at {manifest.place()} too, where nothing can be applied yet"
+        for unit in self.units.units.values():
+            if unit.plan is not None and not unit.plan.prune and unit.spec is not None:
+                for manifest in unit.spec.manifests:
+                    if (manifest.group, manifest.kind, manifest.name) == (id.group, id.kind, id.name):
+                        return f"{id} is asked for at {manifest.place()} too, where nothing can be applied yet"
         return ""
 
     def _prune_approval(self, unit: UnitKey, gate: Gate, cluster: ClusterName) -> Approved | None:

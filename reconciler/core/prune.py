@@ -65,6 +65,7 @@ class Pruner:
         work: Work,
         unit_of: Callable[[UnitKey], Unit | None],
         all_planned: Callable[[], str],
+        named_in_held: Callable[[ObjectId], str],
         approval_of: Callable[[UnitKey, Gate, ClusterName], Approved | None],
         source_empty: Callable[[UnitKey], bool],
         on_moved: Callable[[UnitKey, ClusterName], None],
@@ -76,8 +77,10 @@ class Pruner:
         self._refused: dict[ObjectRef, Refused] = {}
         self._asking: dict[ObjectRef, Pair] = {}  # of these, the ones whose answer is still to come
         self._leftover: dict[Pair, int] = {}
+        self._full: dict[Pair, None] = {}  # have more to delete than the cluster takes at the moment
         self._unit_of = unit_of
         self._all_planned = all_planned
+        self._named_in_held = named_in_held
         self._approval_of = approval_of
         self._source_empty = source_empty
         self._on_moved = on_moved
@@ -110,6 +113,10 @@ class Pruner:
     def look(self, unit: UnitKey, cluster: ClusterName) -> None:
         """What a unit wants, or how it stands, has changed there."""
         self._dirty[unit, cluster] = None
+
+    def look_at_waiting(self) -> None:
+        """What deletions wait for may have changed: a commit was read."""
+        self._dirty.update(dict.fromkeys(self.waiting))
 
     def look_at_all(self) -> None:
         """Something that concerns every deletion has changed: an approval, a full list, leadership."""
@@ -148,7 +155,7 @@ class Pruner:
     @property
     def busy(self) -> bool:
         """Whether deletions are being decided on or are under way."""
-        return bool(self._dirty or self._deleting or self._saving)
+        return bool(self._dirty or self._deleting or self._saving or self._full)
 
     def leftovers(self) -> dict[Pair, list[Live]]:
         """What nobody wants any more, whether or not it may go: what a plan shows as deletions."""
@@ -157,7 +164,8 @@ class Pruner:
 
     def _count(self, pair: Pair) -> list[Live]:
         leftover = [live for live in self.owned.get(pair, {}).values() if not self.work.wanted_anywhere(pair[1], live.id)]
-        standing = sum(not live.deleting for live in leftover)
+        # What may never go stands there for good: it takes nothing of what others may lose.
+        standing = sum(not live.deleting and not self._kept(pair, live) for live in leftover)
         if standing:
             self._leftover[pair] = standing
         else:
@@ -165,6 +173,7 @@ class Pruner:
         return leftover
 
     def _decide(self, pair: Pair, leftover: list[Live]) -> None:
+        self._full.pop(pair, None)
         cluster = self.work.clusters[pair[1]]
         if not self.work.may_work(cluster):
             return
@@ -172,7 +181,7 @@ class Pruner:
             self._set(pair, None)
             self._close(pair)
             return
-        reason = self._not_now(pair, cluster)
+        reason = self._not_now(pair, cluster) or next(filter(None, (self._named_in_held(live.id) for live in leftover)), "")
         if reason:
             self._set(pair, Waiting(len(leftover), len(self.owned[pair]), reason))
             return
@@ -202,11 +211,10 @@ class Pruner:
         unit = self._unit_of(pair[0])
         assert unit is not None and unit.plan is not None
         leaving = {item.ref.id: item.reason for item in unit.plan.leaving if item.ref.cluster == pair[1]}
-        keep = {ref.id for ref in unit.plan.keep if ref.cluster == pair[1]}
         free: list[Live] = []
         budgeted: list[Live] = []
         for live in leftover:
-            if live.annotations.get(PRUNE) == "disabled" or live.id in keep:
+            if self._kept(pair, live):
                 continue
             (free if live.id in leaving else budgeted).append(live)
         approved = self._approved_uids(pair)
@@ -233,6 +241,11 @@ class Pruner:
                 continue
             return Waiting(len(allowed), len(self.owned[pair]), reason)
         return None
+
+    def _kept(self, pair: Pair, live: Live) -> bool:
+        unit = self._unit_of(pair[0])
+        keep = unit.plan.keep if unit is not None and unit.plan is not None else ()
+        return live.annotations.get(PRUNE) == "disabled" or ObjectRef(pair[1], live.id) in keep
 
     def _past_budget(self, pair: Pair, rest: list[Live]) -> Waiting | None:
         """Whether these deletions need an approval."""
@@ -265,6 +278,7 @@ class Pruner:
         if not todo or not self.work.settings.act:
             return
         if not cluster.may_act:
+            self._full[pair] = None
             self.work.wire.after(("prune more", pair), FULL_SECONDS, lambda: self.look(*pair))
             return
         highest = max(rank(live.id.kind) for live in todo)

@@ -104,20 +104,22 @@ class Work:
         cluster = self.clusters[item.work.lane.cluster]
         if cluster.discovery is None:
             return False
-        resolved = cluster.resolve(item.wanted.id, item.wanted.version)
-        if resolved is None:
-            self._unclaim(item)
+        id = cluster.identify(item.wanted.id)
+        if id is None:
+            if cluster.discovery.absent(item.wanted.id.group_kind):
+                self._unclaim(item)
             return False
-        item.resource = resolved[0]
-        if item.id != resolved[1]:
+        # In a version that is not served it cannot be applied, but it is wanted all the same: nobody may prune it.
+        item.resource = cluster.discovery.find(id.group, item.wanted.version, id.kind)
+        if item.id != id:
             self._unclaim(item)
-            item.id = resolved[1]
+            item.id = id
             assert item.ref is not None
             self.claims.add(item.ref, item)
             for other in self.claims.of(item.ref):
                 if other is not item and other.phase in ("done", "blocked", "wait"):
                     self.check(other)
-        return True
+        return item.resource is not None
 
     def _unclaim(self, item: Item) -> None:
         if item.ref is not None:

@@ -1,0 +1,452 @@
+"""What nobody wants any more goes: every guard, and every number of the budgets at its edge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.core.messages import Request
+from tests.core.driver import Daemon, World, asks, config_map, manifest, says, unheard, unit
+
+KEEP = {f"keep/k{i}.yaml": config_map(f"k{i}") for i in range(3)}
+
+
+def maps(folder: str, count: int, first: int = 0, **notes: str) -> dict[str, str]:
+    return {f"{folder}/{i}.yaml": config_map(f"{folder.replace('/', '-')}{i}", **notes) for i in range(first, first + count)}
+
+
+def without(files: dict[str, str], count: int | None = None) -> dict[str, None]:
+    return dict.fromkeys(list(files)[:count])
+
+
+def started(files: dict[str, str], **more: Any) -> tuple[World, Daemon]:
+    world = World(**more)
+    world.commit(files)
+    daemon = world.daemon()
+    world.settle(daemon)
+    return world, daemon
+
+
+def deleted(daemon: Daemon) -> list[str]:
+    return [r.path.rsplit("/", 1)[1] for r in daemon.requests("DELETE")]
+
+
+def gates(daemon: Daemon) -> dict[str, Any]:
+    return {str(u.key): gate for u in daemon.report.units for gate, _ in u.gates}
+
+
+def approval(daemon: Daemon, path: str, **changes: Any) -> str:
+    """The file that a person merges."""
+    report = unit(daemon, path)
+    gate, cluster = report.gates[0]
+    of = {"kind": "Folder", "name": path, "cluster": cluster}
+    spec = {"verb": "approve", "of": of, "gate": gate.name, "revision": gate.revision, **changes}
+    return json.dumps({"apiVersion": "reconciler.dev/v1alpha1", "kind": "Approval", "metadata": {"name": gate.name}, "spec": spec})
+
+
+# -- the numbers ----------
+
+
+@pytest.mark.parametrize(
+    ("has", "loses", "goes"),
+    [(4, 4, True), (5, 1, True), (5, 2, False), (8, 2, True), (8, 3, False), (16, 4, True), (16, 5, False), (3, 3, True)],
+)
+def test_a_unit_loses_a_quarter_at_most_if_it_has_more_than_four(has: int, loses: int, goes: bool) -> None:
+    files = maps("a", has)
+    world, daemon = started({**KEEP, **files})
+    world.commit(without(files, loses))
+    world.settle(daemon)
+    assert len(deleted(daemon)) == (loses if goes else 0)
+    report = unit(daemon, "a") if has > loses or not goes else None
+    if report:
+        assert (report.state, len(report.gates)) == (("Healthy", 0) if goes else ("Waiting", 1))
+
+
+@pytest.mark.parametrize(("units", "loses", "goes"), [(5, 3, False), (5, 2, True), (4, 4, True)])
+def test_a_cluster_loses_a_tenth_at_most_if_it_has_more_than_twenty(units: int, loses: int, goes: bool) -> None:
+    """Units of four and a `keep` of one or four: 21 or 20 objects."""
+    files = {k: v for i in range(units) for k, v in maps(f"u{i}", 4).items()}
+    files |= maps("keep", 1 if units == 5 else 4)
+    world, daemon = started(files)
+    assert len(world.names()) == (21 if units == 5 else 20)
+    world.commit(without(maps("u0", 4), loses))
+    world.settle(daemon)
+    assert len(deleted(daemon)) == (loses if goes else 0)
+    assert bool(gates(daemon)) != goes
+
+
+@pytest.mark.parametrize(("losers", "goes"), [(4, True), (5, False)])
+def test_all_units_of_a_commit_share_the_clusters_tenth(losers: int, goes: bool) -> None:
+    files = {k: v for i in range(5) for k, v in maps(f"u{i}", 8).items()}
+    world, daemon = started(files)
+    world.commit({f"u{i}/0.yaml": None for i in range(losers)})
+    world.settle(daemon)
+    assert len(deleted(daemon)) == (losers if goes else 0)
+    assert len(gates(daemon)) == (0 if goes else losers)
+
+
+@pytest.mark.parametrize(("loses", "goes"), [(50, True), (51, False)])
+def test_a_unit_loses_fifty_at_most(loses: int, goes: bool) -> None:
+    files = {**maps("big", 260), **maps("other", 300)}
+    world, daemon = started(files)
+    world.commit(without(files, loses))
+    world.settle(daemon)
+    assert len(deleted(daemon)) == (loses if goes else 0)
+    if not goes:
+        assert "more than 50" in unit(daemon, "big").message
+
+
+@pytest.mark.parametrize(("loses", "goes"), [(100, True), (101, False)])
+def test_a_cluster_loses_a_hundred_at_most(loses: int, goes: bool) -> None:
+    files = {k: v for i in range(4) for k, v in maps(f"u{i}", 260).items()}
+    world, daemon = started(files)
+    gone = [f"u{i % 4}/{i // 4}.yaml" for i in range(loses)]
+    world.commit(dict.fromkeys(gone))
+    world.settle(daemon)
+    assert len(deleted(daemon)) == (loses if goes else 0)
+
+
+def test_what_may_never_go_does_not_use_up_the_budget() -> None:
+    """Objects that are kept stand as leftovers for good; others may still go."""
+    kept = maps("a", 5, prune="disabled")
+    others = maps("b", 16)
+    world, daemon = started({**KEEP, **kept, **others})
+    world.commit(without(kept))
+    world.settle(daemon)
+    world.commit({"b/0.yaml": None})
+    world.settle(daemon)
+    assert deleted(daemon) == ["b0"] and gates(daemon) == {}
+
+
+# -- guards ----------
+
+
+def test_a_source_with_nothing_left_is_asked_about() -> None:
+    files = maps("a", 2)
+    world, daemon = started(files)
+    world.commit(without(files))
+    world.settle(daemon)
+    assert deleted(daemon) == [] and "no manifests left at all" in gates(daemon)["a"].message
+
+
+def test_a_source_that_cannot_be_read_deletes_nothing() -> None:
+    from reconciler.core.messages import GitFailure, ListRefs, RefsListed
+
+    files = maps("a", 4)
+    world, daemon = started({**KEEP, **files})
+    world.rule(lambda e: isinstance(e, ListRefs), lambda e, perform: RefsListed(e.id, GitFailure("no route to host")), times=50)
+    world.commit(without(files))
+    world.run(120)
+    assert deleted(daemon) == [] and daemon.report.source_problems == {"fleet": "no route to host"}
+    again = world.restart(daemon)
+    world.run(120)
+    assert deleted(again) == []
+
+
+def test_nothing_is_deleted_while_a_kind_cannot_be_listed() -> None:
+    """An object of that kind could be what Git wants, or what tells how large the unit is."""
+    files = maps("a", 2)
+    service = manifest("v1", "Service", "s", "default", spec={"ports": [{"port": 80}]})
+    world, daemon = started({**KEEP, **files, "a/s.yaml": service})
+    world.rule(asks("GET", "/api/v1/services"), says(403, "forbidden"), times=1_000)
+    again = world.restart(daemon)
+    world.commit({"a/0.yaml": None})
+    world.run(60)
+    assert deleted(again) == []
+    world.rules = []
+    world.settle(again, 300)
+    assert deleted(again) == ["a0"]
+
+
+def test_nothing_is_deleted_before_what_is_wanted_stands() -> None:
+    files = maps("a", 2)
+    world, daemon = started({**KEEP, **files})
+    world.rule(asks("PATCH", "/new"), says(422, "no"), times=2)
+    world.commit({"a/0.yaml": None, "a/new.yaml": config_map("new")})
+    world.until(lambda: unit(daemon, "a").state == "Failed")
+    assert deleted(daemon) == []
+    world.settle(daemon)
+    world.until(lambda: deleted(daemon) == ["a0"], 60)
+
+
+@pytest.mark.parametrize("kind", ["Namespace", "PersistentVolumeClaim", "StatefulSet"])
+@pytest.mark.parametrize("allowed", [False, True])
+def test_what_holds_data_is_asked_about(kind: str, allowed: bool) -> None:
+    notes = {"reconciler.dev/prune": "allowed"} if allowed else {}
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    pods = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    stateful = {"serviceName": "s", "selector": {"matchLabels": {"a": "b"}}, "template": pods}
+    text = {
+        "Namespace": manifest("v1", "Namespace", "data", notes=notes),
+        "PersistentVolumeClaim": manifest("v1", "PersistentVolumeClaim", "data", "default", notes, spec=claim),
+        "StatefulSet": manifest("apps/v1", "StatefulSet", "data", "default", notes, spec=stateful),
+    }[kind]
+    world = World()
+    world.commit({**KEEP, "a/data.yaml": text, "a/x.yaml": config_map("x")})
+    daemon = world.daemon()
+    world.until(lambda: len(daemon.requests("PATCH")) == 5)
+    world.run(5)
+    world.commit({"a/data.yaml": None})
+    world.run(5)
+    assert deleted(daemon) == (["data"] if allowed else [])
+    if not allowed:
+        assert f"{kind}/data" in gates(daemon)["a"].message
+
+
+def test_disabled_is_for_ever() -> None:
+    files = maps("a", 2, prune="disabled")
+    world, daemon = started({**KEEP, **files})
+    world.commit(without(files))
+    world.settle(daemon)
+    assert deleted(daemon) == [] and gates(daemon) == {}
+    again = world.restart(daemon)
+    world.settle(again)
+    assert deleted(again) == [] and set(world.names()) >= {"a0", "a1"}
+
+
+def test_what_moves_to_another_folder_or_source_stays_the_same_object() -> None:
+    world, daemon = started({**KEEP, **maps("a", 2)}, sources=("fleet", "more"))
+    world.repos["more"].commit({"m/m.yaml": config_map("m")})
+    world.settle(daemon)
+    uid = world.get("a0")["metadata"]["uid"]  # type: ignore[index]
+    world.commit({"a/0.yaml": None, "b/0.yaml": config_map("a0")})
+    world.settle(daemon)
+    world.commit({"elsewhere/0.yaml": config_map("a0")}, source="more")
+    world.run(5)
+    world.commit({"b/0.yaml": None})
+    world.settle(daemon)
+    assert world.get("a0")["metadata"]["uid"] == uid and deleted(daemon) == []  # type: ignore[index]
+    owner = world.get("a0")["metadata"]["annotations"]["reconciler.dev/owner"]  # type: ignore[index]
+    assert owner.endswith("more//Folder//elsewhere")
+
+
+@pytest.mark.parametrize("why", ["YAML", "annotation"])
+def test_what_moves_into_a_held_folder_is_not_deleted(why: str) -> None:
+    """The new folder cannot be applied yet, and the old one wants it no more: Git still wants it."""
+    broken = "a: [" if why == "YAML" else config_map("broken", wave="high")
+    world, daemon = started({**KEEP, **maps("a", 2), "b/y.yaml": config_map("y")})
+    world.commit({"a/0.yaml": None, "b/0.yaml": config_map("a0"), "b/broken.yaml": broken})
+    world.run(30)
+    assert unit(daemon, "b").state == "Held" and deleted(daemon) == []
+    again = world.restart(daemon)
+    world.run(30)
+    assert deleted(again) == []
+    world.commit({"b/broken.yaml": config_map("broken")})
+    world.settle(again)
+    assert deleted(again) == [] and "a0" in world.names()
+
+
+def test_a_version_that_is_not_served_is_still_wanted() -> None:
+    service = manifest("v1", "Service", "s", "default", spec={"ports": [{"port": 80}]})
+    world, daemon = started({**KEEP, "a/s.yaml": service, "a/x.yaml": config_map("x")})
+    world.commit({"a/s.yaml": None, "b/s.yaml": service.replace('"v1"', '"v9"')})
+    world.run(30)
+    assert unit(daemon, "b").state == "Failed" and deleted(daemon) == []
+
+
+def test_what_is_not_proven_ours_is_never_deleted() -> None:
+    world, daemon = started({**KEEP, **maps("a", 1)})
+    live = world.get("a0")
+    assert live is not None
+    copy = {"metadata": {**live["metadata"], "name": "copy"}, "data": {}}
+    for field in ("uid", "resourceVersion", "managedFields", "creationTimestamp"):
+        copy["metadata"].pop(field)
+    assert world.call("POST", "/api/v1/namespaces/default/configmaps", copy)[0] == 201
+    world.run(30)
+    assert deleted(daemon) == []
+
+
+# -- approvals ----------
+
+
+def waiting(count: int = 8) -> tuple[World, Daemon, dict[str, str]]:
+    files = maps("a", count)
+    world, daemon = started({**KEEP, **files})
+    world.commit(without(files, count - 1))
+    world.settle(daemon)
+    return world, daemon, files
+
+
+def test_an_approval_lets_exactly_that_set_go_once() -> None:
+    world, daemon, _ = waiting()
+    assert unit(daemon, "a").state == "Waiting" and "pruning 7 of 8 objects" in unit(daemon, "a").message
+    world.commit({"approvals/a.yaml": approval(daemon, "a")})
+    world.settle(daemon)
+    assert sorted(deleted(daemon)) == [f"a{i}" for i in range(7)] and gates(daemon) == {}
+    assert unit(daemon, "a").state == "Healthy"
+    assert not [key for key in daemon.engine.store.records if key.startswith("prune:")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"revision": "sha256:0"},
+        {"gate": "prune-eu-b"},
+        {"verb": "abort"},
+        {"verb": None},
+        {"of": {"kind": "Folder", "name": "a"}},
+        {"of": {"kind": "Folder", "name": "a", "cluster": "us"}},
+        {"of": {"kind": "Folder", "name": "a", "cluster": "eu", "more": "x"}},
+        {"of": None},
+        {"of": []},
+    ],
+    ids=str,
+)
+def test_nothing_else_is_an_approval(changes: dict[str, Any]) -> None:
+    world, daemon, _ = waiting()
+    world.commit({"approvals/a.yaml": approval(daemon, "a", **changes)})
+    world.settle(daemon)
+    assert deleted(daemon) == [] and len(gates(daemon)) == 1
+
+
+def test_an_approval_is_for_those_very_objects() -> None:
+    """One of the set was deleted and made anew meanwhile: another uid, another question."""
+    world, daemon, files = waiting()
+    text = approval(daemon, "a")
+    world.commit({"a/0.yaml": files["a/0.yaml"]})
+    world.settle(daemon)
+    world.call("DELETE", "/api/v1/namespaces/default/configmaps/a0")
+    world.settle(daemon)
+    world.commit({"a/0.yaml": None})
+    world.settle(daemon)
+    world.commit({"approvals/a.yaml": text})
+    world.settle(daemon)
+    assert deleted(daemon) == [] and approval(daemon, "a") != text
+
+
+def test_one_more_deletion_is_another_question() -> None:
+    world, daemon, _ = waiting()
+    text = approval(daemon, "a")
+    world.commit({"approvals/a.yaml": text, "a/7.yaml": None, "a/new.yaml": config_map("new")})
+    world.settle(daemon)
+    assert deleted(daemon) == [] and len(gates(daemon)) == 1
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 6])
+def test_a_crash_half_way_asks_nobody_twice(after: int) -> None:
+    """The approved uids are written down before the first of them is deleted."""
+    world, daemon, _ = waiting()
+    world.rule(asks("DELETE", "/configmaps/a"), lambda e, perform: perform(), times=after)
+    world.rule(asks("DELETE", "/configmaps/a"), lambda e, perform: None, times=100)
+    world.commit({"approvals/a.yaml": approval(daemon, "a")})
+    world.until(lambda: len(deleted(daemon)) == 7)
+    world.rules = []
+    again = world.restart(daemon)
+    world.settle(again)
+    assert sorted(deleted(again)) == [f"a{i}" for i in range(7) if f"a{i}" not in deleted(daemon)[:after]]
+    assert gates(again) == {}
+
+
+def test_a_crash_after_the_record_and_before_the_deletes_goes_on_with_them() -> None:
+    world, daemon, _ = waiting()
+    world.rule(asks("POST", "/secrets"), unheard)
+    world.commit({"approvals/a.yaml": approval(daemon, "a")})
+    world.until(lambda: any(rule.used for rule in world.rules))
+    assert deleted(daemon) == []
+    again = world.restart(daemon)
+    world.settle(again)
+    assert len(deleted(again)) == 7
+
+
+# -- requests ----------
+
+
+def test_every_deletion_names_the_uid_and_order_is_reversed() -> None:
+    files = {
+        "a/d.yaml": manifest(
+            "apps/v1",
+            "Deployment",
+            "d",
+            "default",
+            spec={
+                "replicas": 0,
+                "selector": {"matchLabels": {"a": "b"}},
+                "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+            },
+        ),
+        "a/c.yaml": config_map("c"),
+        "a/s.yaml": manifest("v1", "ServiceAccount", "s", "default"),
+    }
+    world, daemon = started({**KEEP, **files})
+    world.commit(without(files))
+    world.settle(daemon)
+    assert deleted(daemon) == ["d", "c", "s"]
+    for request in daemon.requests("DELETE"):
+        assert len(json.loads(request.body)["preconditions"]["uid"]) == 36
+
+
+@pytest.mark.parametrize("status", [403, 500, 0])
+def test_a_deletion_that_is_refused_is_tried_later_and_later(status: int) -> None:
+    files = maps("a", 2)
+    world, daemon = started({**KEEP, **files})
+    rule = world.rule(asks("DELETE", "/configmaps/a0"), says(status, "not today"), times=1_000)
+    world.commit({"a/0.yaml": None})
+    world.run(300)
+    assert 2 <= rule.used <= 20
+    assert "ConfigMap/a0" in unit(daemon, "a").message and "not today" in unit(daemon, "a").message
+    world.rules = []
+    world.until(lambda: "a0" not in world.names(), 400)
+    world.settle(daemon)
+    assert unit(daemon, "a").state == "Healthy"
+
+
+def test_an_object_that_was_replaced_meanwhile_is_not_deleted_by_its_name() -> None:
+    files = maps("a", 2)
+    world, daemon = started({**KEEP, **files})
+
+    def replaced(effect: Request, perform: Callable[[], Any]) -> Any:
+        world.call("DELETE", "/api/v1/namespaces/default/configmaps/a0")
+        world.call("POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "a0"}, "data": {"by": "hand"}})
+        return perform()
+
+    world.rule(asks("DELETE", "/configmaps/a0"), replaced)
+    world.commit({"a/0.yaml": None})
+    world.settle(daemon)
+    world.run(10)
+    assert world.get("a0")["data"] == {"by": "hand"}  # type: ignore[index]
+
+
+CHANGES = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.sampled_from(["write", "remove", "break", "move", "restart", "wait"])),
+    max_size=14,
+)
+
+
+@settings(max_examples=40)
+@given(CHANGES)
+def test_what_git_wants_is_never_deleted(changes: list[tuple[str, int, str]]) -> None:
+    """Files come, go, break and move between folders; no deletion is ever of an object that a readable file of the tip asks for."""
+    world = World()
+    world.commit({**KEEP, "a/0.yaml": config_map("o0"), "b/1.yaml": config_map("o1")})
+    daemon = world.daemon()
+    world.settle(daemon)
+    seen = 0
+    tree = world.repo.commits
+    for folder, number, change in changes:
+        files = tree[world.repo.refs["refs/heads/main"]][1]
+        path = f"{folder}/{number}.yaml"
+        holder = next((p for p in files if p.endswith(f"/{number}.yaml")), None)
+        match change:
+            case "write" if holder is None:
+                world.commit({path: config_map(f"o{number}", change)})
+            case "remove" if holder:
+                world.commit({holder: None})
+            case "break":
+                world.commit({f"{folder}/broken.yaml": "a: [" if f"{folder}/broken.yaml" not in files else None})
+            case "move" if holder and holder != path:
+                world.commit({holder: None, path: files[holder]})
+            case "restart":
+                daemon = world.restart(daemon)
+                seen = 0
+        world.run(3)
+        files = tree[world.repo.refs["refs/heads/main"]][1]
+        wanted = {f"o{p.split('/')[1].split('.')[0]}" for p in files if "broken" not in p}
+        assert not wanted & set(deleted(daemon)[seen:])
+        seen = len(deleted(daemon))
+
+
