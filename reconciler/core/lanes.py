@@ -25,6 +25,9 @@ FIRST_WAVE = -10_000_000
 MOVING: tuple[Phase, ...] = ("check", "look", "act", "flight")
 """Phases that end by themselves soon: what must come later in the same wave waits for them."""
 
+LOOK_SECONDS = 300.0
+"""How long a look counts that found nothing under a name: an object may wait for its wave for hours."""
+
 
 @dataclass(slots=True, eq=False)
 class Item:
@@ -40,6 +43,7 @@ class Item:
     place: Place | None = None
     send: Send | None = None
     looked: bool = False  # proven absent since it was last checked
+    looked_at: float = float("-inf")
     foreign: Live | None = None
     failures: int = 0
     heals: int = 0
@@ -55,6 +59,10 @@ class Item:
     def wave(self) -> int:
         """Its wave. Namespaces and definitions come before all waves: what lives in them may stand in any."""
         return FIRST_WAVE if self.wanted.id.kind in ("Namespace", "CustomResourceDefinition") else self.wanted.wave
+
+    def looked_long_ago(self, now: float) -> bool:
+        """Whether somebody may have made meanwhile what did not exist: an apply would be merged into it unasked."""
+        return self.send is not None and not self.send.uid and now >= self.looked_at + LOOK_SECONDS
 
     @property
     def bucket(self) -> tuple[int, int]:
@@ -229,7 +237,8 @@ class Claims:
         if not others:
             return None
         if ref.id.kind == "Namespace" and all(other.wanted.digest == item.wanted.digest for other in others):
-            first = min([item, *others], key=lambda claim: claim.wanted.place)
+            # Of two sources the paths may be the same: everybody must name the same one.
+            first = min([item, *others], key=lambda claim: (claim.wanted.place, claim.work.unit, claim.work.lane))
             return None if first is item else first
         return others[0]
 

@@ -6,6 +6,7 @@ that its decision rests on. What a server rejects is told at the line of the fil
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -51,7 +52,7 @@ class Requests:
                 self.work.stand(item, "pending", f"nobody knows whether it exists: {found}")
                 self.work.retry(item)
                 return
-            item.looked = True
+            item.looked, item.looked_at = True, self.work.wire.now.steady
             item.foreign = found
             if found is not None and item.ref is not None and self.work.is_ours(item.ref, found):
                 # Ours, but our marks were taken off, so no watch shows it: apply it again, which puts them back.
@@ -96,20 +97,24 @@ class Requests:
         self.work.flights.pop(ref, None)
         waiting = [other for other in self.work.claims.of(ref) if other.phase == "wait"]
         if answer.status in (200, 201):
-            try:
-                assert item.resource is not None
-                live = Live(item.resource, answer.body)
-            except msgspec.DecodeError as error:
-                self._rejected(item, Refusal(f"the answer cannot be read: {error}"))
-                return
-            if dry:
-                self._dry(cluster, item, send, live)
-            else:
-                self._took(cluster, item, send, live)
+            self._answered(cluster, item, send, dry, answer)
         elif not item.gone:
             self._not_applied(cluster, item, send, answer)
         for other in waiting:
             self.work.check(other)
+
+    def _answered(self, cluster: Cluster, item: Item, send: Send, dry: bool, answer: Answer) -> None:
+        assert item.resource is not None
+        try:
+            live = Live(item.resource, answer.body)
+        except msgspec.DecodeError as error:
+            if not item.gone:
+                self._rejected(item, Refusal(f"the answer cannot be read: {error}"))
+            return
+        if dry:
+            self._dry(cluster, item, send, live)
+        else:
+            self._took(cluster, item, send, live)
 
     def _took(self, cluster: Cluster, item: Item, send: Send, live: Live) -> None:
         reflector = cluster.reflectors.get(live.id.group_kind)
@@ -199,16 +204,26 @@ class Requests:
             self._rejected(item, Refusal(why))
             return
         item.work.move(item, "wait")
-        self.delete(cluster, item.ref, send.uid, "recreated: a field is immutable")
+        self.delete(cluster, item.ref, send.uid, "recreated: a field is immutable", lambda problem: self._not_recreated(item, problem))
+
+    def _not_recreated(self, item: Item, problem: str) -> None:
+        if not item.gone and item.phase == "wait":
+            self._rejected(item, Refusal(f"a field is immutable, and it cannot be deleted to be created anew: {problem}"))
 
     # -- deleting ----------
 
-    def delete(self, cluster: Cluster, ref: ObjectRef, uid: str, reason: str) -> None:
-        """Delete one object of ours, if it still is the one that was meant."""
+    def delete(self, cluster: Cluster, ref: ObjectRef, uid: str, reason: str, refused: Callable[[str], None] = lambda _: None) -> None:
+        """Delete one object of ours, if it still is the one that was meant; `refused(problem)` where that was not done."""
         resource = cluster.discovery.preferred.get(ref.id.group_kind) if cluster.discovery else None
         assert uid
+
+        def ended(problem: str) -> None:
+            self.work.deleted(ref, uid, problem)
+            if problem:
+                refused(problem)
+
         if resource is None:  # the server of its group does not answer: decided anew when it does
-            self.work.deleted(ref, uid, f"the server of {ref.id.group} does not answer")
+            ended(f"the server of {ref.id.group} does not answer")
             return
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
 
@@ -216,7 +231,7 @@ class Requests:
             reflector = cluster.reflectors.get(ref.id.group_kind)
             if answer.status == 404 and reflector is not None:
                 reflector.drop(ref.id, uid)
-            self.work.deleted(ref, uid, "" if answer.status in (200, 202, 404) else read_status(answer).message)
+            ended("" if answer.status in (200, 202, 404) else read_status(answer).message)
 
         self.work.wire.log("info", "deleting", cluster=cluster.name, object=str(ref.id), reason=reason)
         cluster.act(

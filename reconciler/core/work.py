@@ -154,11 +154,11 @@ class Work:
         for item in self.claims.of(ObjectRef(cluster.name, live.id)):
             if item.phase in ("flight", "look"):
                 continue
-            if new is None:
+            if new is None or old is None or not _same_request(old, new):
                 self.check(item)
-            elif item.phase == "done" and old is not None and _same_request(old, new):
+            elif item.phase == "done":
                 self.judge(item, new)
-            else:
+            elif item.phase != "blocked":  # what was refused would be refused again: its turn comes later
                 self.check(item)
 
     def _namespace_came(self, cluster: Cluster, name: str) -> None:
@@ -221,9 +221,14 @@ class Work:
             still = []
             for work in turns:
                 item = work.next_act(in_order=self.settings.act) if cluster.may_act else None
-                if item is not None:
+                if item is None:
+                    continue
+                if self.settings.act and item.looked_long_ago(self.wire.now.steady):
+                    self.check(item)
+                    self.wire.after("more work", 0.0, lambda: None)
+                else:
                     self.requests.apply(cluster, item)
-                    still.append(work)
+                still.append(work)
             turns = still
 
     def _check(self, item: Item) -> None:
@@ -344,7 +349,7 @@ class Work:
         assert item.send is not None
         now = self.wire.now.steady
         if item.send.drift and now - item.healed_at < FIGHT_WINDOW_SECONDS and item.heals >= FIGHT_FREE_HEALS:
-            due = item.healed_at + min(FIGHT_CAP_SECONDS, 2.0 ** (item.heals - FIGHT_FREE_HEALS))
+            due = item.healed_at + min(FIGHT_CAP_SECONDS, 2.0 ** min(item.heals - FIGHT_FREE_HEALS, 30))
             if now < due:
                 item.work.move(item, "blocked")
                 self.wire.at(("fight", id(item)), due, lambda: self.check(item))
