@@ -7,7 +7,8 @@ ends when everything has settled, or with what is known by then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -15,14 +16,15 @@ from typing import TypeVar
 from reconciler.adapters.git import Repository
 from reconciler.config import Config
 from reconciler.core.engine import Engine
-from reconciler.core.identity import Instant, SourceName
-from reconciler.core.messages import GitFailure, Log, ReadFiles
+from reconciler.core.identity import Instant, SourceName, UnitKey
+from reconciler.core.messages import Commit, GitFailure, Log, ReadFiles
+from reconciler.core.publish import HISTORY
 from reconciler.core.report import Report
 from reconciler.core.status_files import UNITS_FOLDER, Before, read_back
 from reconciler.errors import ConfigError
 
 from . import revision, terminal
-from .assembly import Assembly, assemble, repositories
+from .assembly import assemble, repositories
 from .settling import Settling
 from .workdir import WorkDir
 
@@ -62,7 +64,8 @@ def look(
                 settling = Settling(parts, timeout_seconds, say)
                 report = await settling.wait()
                 if not target.special:
-                    report = _with_times(parts)
+                    parts.close()  # what was told to end reads nothing more
+                    report = _as_published(parts.engine, repositories(config.sources, workdir.path / "git", config.ca_file))
                 return answer(parts.engine, report), settling.timed_out
             finally:
                 parts.cancel()
@@ -94,21 +97,31 @@ def _aimed(config: Config, cache: Path, target: Target) -> tuple[Config, dict[So
     return revision.with_source(config, aimed), {settings.name: repository}
 
 
-def _with_times(parts: Assembly) -> Report:
-    """Since when each unit has been in its state: the daemon knows, and tells on its status branch."""
-    engine = parts.engine
+def _as_published(engine: Engine, opened: Mapping[SourceName, Repository]) -> Report:
+    """The report, with what only the daemon knows and tells on its status branch.
+
+    That is: since when each unit has been so, and which commit changed it last (a first read knows no commit but the newest).
+    """
+    commits: dict[UnitKey, Commit] = {}
     for name, source in engine.sources.items():
-        branch = source.settings.status_branch
-        ref = f"refs/heads/{branch}"
+        ref = f"refs/heads/{source.settings.status_branch}"
         tip = (source.refs or {}).get(ref)
-        if not branch or tip is None:
+        if not source.settings.status_branch or tip is None:
             continue
-        files = parts.repositories[name].read_files(ReadFiles(0, name, ref, tip, UNITS_FOLDER)).files
-        for content in files.values() if not isinstance(files, GitFailure) else ():
-            before = read_back(content)
+        with closing(opened[name]) as repository:
+            files = repository.read_files(ReadFiles(0, name, ref, tip, "status/")).files
+        if isinstance(files, GitFailure):
+            continue
+        read = source.desired.commit.id if source.desired.commit else ""
+        known = f"\nread: {read}\n".encode() in files.get(HISTORY, b"")  # else the daemon has not read what we have
+        for path, content in files.items():
+            before = read_back(content) if path.startswith(UNITS_FOLDER) else None
             if before is not None and before.key.source == name:
                 _carry(engine, before)
-    return engine.reports.report()
+                if known and before.commit is not None:
+                    commits[before.key] = before.commit
+    report = engine.reports.report()
+    return replace(report, units=tuple(replace(unit, commit=commits.get(unit.key, unit.commit)) for unit in report.units))
 
 
 def _carry(engine: Engine, before: Before) -> None:

@@ -20,10 +20,13 @@ import yaml
 from click.testing import CliRunner, Result
 
 from reconciler.cli import main
+from reconciler.sim.gitserver import GitServer
 from tests.controlplane.fixtures import RUN_FOLDER
 from tests.controlplane.plane import Access, ControlPlane
-from tests.gitserver import commit
+from tests.gitserver import commit, git_server
 from tests.waiting import until
+
+__all__ = ["git_server"]
 
 pytestmark = pytest.mark.real
 
@@ -63,10 +66,12 @@ class World:
     repository: Path
     folder: Path
     space: str
+    url: str = ""
 
     @property
     def arguments(self) -> list[str]:
-        return ["--repo", str(self.repository), "--kubeconfig", self.plane.kubeconfig_path, "--cache", str(self.folder / "cache")]
+        repository = self.url or str(self.repository)
+        return ["--repo", repository, "--kubeconfig", self.plane.kubeconfig_path, "--cache", str(self.folder / "cache")]
 
     def __call__(self, command: str, *words: str, columns: str = "") -> Result:
         environment = {"COLUMNS": columns, "GIT_AUTHOR_NAME": "Grace", "GIT_AUTHOR_EMAIL": "grace@example.org"}
@@ -94,14 +99,23 @@ def world(plane: Access, tmp_path: Path) -> Iterator[World]:
     """The shop, live in a namespace of its own; afterwards nothing of what the daemon remembers."""
     repository = tmp_path / "fleet.git"
     pygit2.init_repository(str(repository), bare=True, initial_head="main")
-    made = World(plane, repository, tmp_path, f"shop-{next(_spaces)}")
+    yield from living(World(plane, repository, tmp_path, f"shop-{next(_spaces)}"))
+
+
+@pytest.fixture
+def remote_world(plane: Access, tmp_path: Path, git_server: GitServer) -> Iterator[World]:
+    """The same, with the repository on a server."""
+    yield from living(World(plane, git_server.path("fleet"), tmp_path, f"shop-{next(_spaces)}", git_server.url("fleet")))
+
+
+def living(made: World) -> Iterator[World]:
     made.commit(FILES, "Shop \x1b[2J1.0")
     done = made("run", "--once")
     assert done.exit_code == 0, done.output
     yield made
     for path in ("secrets", "configmaps"):
-        plane.request("DELETE", f"/api/v1/namespaces/reconciler-system/{path}")
-    plane.request("DELETE", "/apis/coordination.k8s.io/v1/namespaces/reconciler-system/leases/reconciler")
+        made.plane.request("DELETE", f"/api/v1/namespaces/reconciler-system/{path}")
+    made.plane.request("DELETE", "/apis/coordination.k8s.io/v1/namespaces/reconciler-system/leases/reconciler")
 
 
 def test_run_once_applies_everything_and_tells_how_it_stands(world: World) -> None:
@@ -128,6 +142,26 @@ def test_an_object_that_is_refused_is_not_healthy(world: World) -> None:
     assert status.exit_code == 1
     assert max(map(len, status.output.splitlines())) <= 80
     assert json.loads(world("status", "-o", "json").output)["healthy"] is False
+
+
+def test_status_knows_what_only_the_daemon_can(remote_world: World) -> None:
+    """Since when, and by which commit: a command that looks for the first time would say "now" and "the newest"."""
+    published = {}
+    repository = pygit2.Repository(str(remote_world.repository))
+    units = repository[repository.references["refs/heads/reconciler-status"].target].tree["status/units/apps"]
+    for file in units:
+        told = yaml.safe_load(file.data.replace(b"since: ", b"since: !!str "))
+        published[told["name"]] = (told["since"], told["commit"])
+    assert sorted(published) == ["apps/many", "apps/shop"]
+
+    newest = max(since for since, _ in published.values())
+
+    def later() -> dict[str, Any] | None:
+        found: dict[str, Any] = json.loads(remote_world("status", "-o", "json").output)
+        return found if found["at"] > newest else None
+
+    found = until(later, "a second later", 10)
+    assert {unit["unit"]: (unit["since"], unit["commit"]["id"]) for unit in found["units"]} == published
 
 
 def test_plan_shows_every_change_and_writes_nothing(world: World) -> None:
