@@ -319,7 +319,9 @@ class Work:
             self.stand(item, "blocked", verdict.message)
             self.retry(item)
             return
-        item.left_alone = verdict.left_alone
+        if item.left_alone != verdict.left_alone:
+            item.left_alone = verdict.left_alone
+            self._on_moved(item.work.unit, item.work.lane.cluster)
         if live is not None and (
             isinstance(verdict, InSync)
             or (verdict.asks and item.asked == (item.wanted.digest, live.version))
