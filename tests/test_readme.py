@@ -18,9 +18,8 @@ from typing import NamedTuple
 
 import pytest
 
+from reconciler import config
 from tests.waiting import until
-
-pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "example-repo"
@@ -100,6 +99,7 @@ def test_every_page_has_commands() -> None:
     assert [str(page.relative_to(ROOT)) for page in PAGES if not steps(page)] == []
 
 
+@pytest.mark.real  # kubectl
 def test_commands_do_what_the_pages_say(demo: Path, environment: dict[str, str]) -> None:
     for page in PAGES:
         for step in steps(page):
@@ -120,6 +120,14 @@ def test_commands_do_what_the_pages_say(demo: Path, environment: dict[str, str])
                 until(answers, at, 30)
             except TimeoutError as error:
                 raise AssertionError(f"{error}\n{last}") from None
+
+
+def test_the_configuration_on_the_page_can_be_read() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", PAGES[0].read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    [text] = [block for block in blocks if block.startswith("sources:")]
+    read = config.parse(text.encode(), "reconciler.yaml", ROOT)
+    assert [cluster.settings.name for cluster in read.clusters] == ["eu", "us"]
+    assert read.sources[0].settings.path == "deploy"
 
 
 @pytest.mark.parametrize(
