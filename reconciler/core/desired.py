@@ -135,13 +135,21 @@ class Desired:
             self.folders.pop(folder, None)
         if not unreadable:
             del self._unreadable[folder]
-            self.settled.pop(folder, None)
+            self._unsettle(folder)
             self.lost.pop(folder, None)
         elif was_readable and first:
             self.lost[folder] = None
             self.settled[folder] = Settled({}, None)
         elif was_readable:
             self.settled[folder] = Settled(before, self.commit)
+
+    def _unsettle(self, folder: str) -> None:
+        """A folder can be read whole again: what it was held as is forgotten."""
+        held = self.settled.pop(folder, None)
+        for path, file in held.files.items() if held else ():
+            if self.folders.get(folder, {}).get(path) is not file:
+                for manifest in file.manifests:
+                    self._wanted.pop(manifest, None)
 
     def _index(self, path: str, old: ManifestFile | None, new: ManifestFile | None, touched: Touched) -> None:
         for manifest in old.manifests if old else ():

@@ -67,7 +67,9 @@ class Source:
         self._poll()
 
     def hint(self) -> None:
-        """Something may have changed: poll soon."""
+        """Something may have changed: poll soon. One commit for good never does."""
+        if self.settings.commit is not None and self.loaded:
+            return
         if self._busy:
             self._hinted = True
             return
