@@ -126,8 +126,7 @@ class Engine:
             self.units.changed(("approvals",))
             self.pruner.look_at_all()
         self.pruner.look_at_waiting()
-        for unit, _ in list(self.pruner.owned):
-            self._unit_of_owner(unit)
+        self._find_rests()
         self._touch_reports()
 
     def _find_roots(self, source: Source, kind: GroupKind) -> None:
@@ -157,6 +156,7 @@ class Engine:
         if self.store.ready:
             for unit in self.units.units.values():
                 self.units.touch(unit.key, unit.kind)
+            self._find_rests()
         self.pruner.look_at_all()
         self._everything_moved()
 
@@ -214,8 +214,13 @@ class Engine:
         if live.id.kind in ("CustomResourceDefinition", "APIService") and (old is None or new is None or _established(old, new)):
             self.wire.after(("discovery", cluster.name), 0.1, cluster.refresh_discovery)
 
+    def _find_rests(self) -> None:
+        recorded = [key for text in self.store.records if (key := UnitKey.parse(text)) is not None]
+        for key in [*(unit for unit, _ in self.pruner.owned), *recorded]:
+            self._unit_of_owner(key)
+
     def _unit_of_owner(self, key: UnitKey) -> None:
-        """A unit of which only objects are left must still be planned, so that they are pruned."""
+        """A unit of which only objects or a record are left must still be planned: so that they are pruned, and what began is ended."""
         source = self.sources.get(key.source)
         if key in self.units.units or source is None or not source.loaded:
             return

@@ -132,6 +132,8 @@ class Units:
         unit.plans += 1
         try:
             plan = unit.kind.plan(spec, view, self.wire.now)
+            if nowhere := [lane for lane in plan.wanted if lane.cluster not in self.work.clusters]:
+                raise ValueError(f"a plan for cluster {nowhere[0].cluster}, which is not configured")
         except NotYet:
             unit.not_yet = True
             self._listen(unit, view.asked)
