@@ -86,6 +86,7 @@ def demo(tmp_path: Path, environment: dict[str, str]) -> Iterator[Path]:
         until(lambda: "goes on running" in told.read_text() or process.poll() is not None, "the demo has been told", 120)
         assert process.poll() is None, told.read_text()
         yield folder
+        assert process.poll() is None, told.read_text()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert list(folder.iterdir()) == []

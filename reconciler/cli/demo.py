@@ -80,7 +80,7 @@ async def _demo(top: Path, *, keep: bool) -> int:
             commits = await made.git("rev-list", "--count", "origin/reconciler-status")
             click.echo(f"{len(ACTS)} of {len(ACTS)} told and checked in {made.now - made.begun:.0f}s. Status branch: {commits} commits.")
             if keep:
-                await _keep()
+                await _keep(made)
     except (Unseen, Trouble) as error:
         click.echo(f"\nNot as told. {error}", err=True)
         click.echo(_last_lines(top / "daemon.log"), err=True)
@@ -96,8 +96,8 @@ def _welcome(made: World) -> None:
     click.echo(f"  {made.top / 'daemon.log'} is the daemon's log\n")
 
 
-async def _keep() -> None:
-    """Until Ctrl-C."""
+async def _keep(made: World) -> None:
+    """Until Ctrl-C; a daemon that falls over ends it too."""
     import asyncio
     from contextlib import suppress
 
@@ -109,8 +109,9 @@ All of it goes on running, until Ctrl-C. In another terminal, from this folder:
   git -C {FOLDER}/repo log --oneline --graph main origin/reconciler-status
 {FOLDER}/repo is your clone: edit, commit, push. Its README.md has things to try."""
     )
+    assert made.daemon is not None
     with suppress(asyncio.CancelledError):
-        await asyncio.Event().wait()
+        await asyncio.shield(made.daemon)  # it ends in good order, with the rest
 
 
 def _say(line: str) -> None:
