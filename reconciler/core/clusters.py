@@ -66,11 +66,11 @@ class Cluster:
     # -- asking ----------
 
     def ask(self, method: Method, path: str, then: Callable[[Answer], None], **options: Any) -> None:
-        """One request. No answer at all makes the cluster unreachable, whoever asked."""
+        """One request. If no answer comes at all it is asked whether it is there, whoever asked."""
 
         def answered(answer: Answer) -> None:
-            if answer.status == 0 and self.state == "up":
-                self.wire.after(("probe", self.name), 0.0, self._probe)
+            if answer.status == 0:
+                self.suspect()
             elif answer.status == 401:
                 self.unreachable("the API server refuses our credentials (401 Unauthorized)")
             elif answer.status in (429, 503) and answer.retry_after_seconds:
@@ -101,6 +101,11 @@ class Cluster:
     def start(self) -> None:
         """Find out whether it answers, and what it serves."""
         self.refresh_discovery()
+
+    def suspect(self) -> None:
+        """Something was not answered. That may be the request: only a probe that is not answered either means the cluster."""
+        if self.state == "up":
+            self.wire.after(("probe", self.name), 0.0, self._probe)
 
     def unreachable(self, problem: str) -> None:
         """Nobody answers: stop asking, probe at growing intervals."""
@@ -227,10 +232,12 @@ class Cluster:
                 self.reflectors.pop(kind).forget()  # its definition was replaced: another version, scope or plural
                 held = None
             if resource is None:
-                if held is not None and self.discovery.absent(kind):
+                if not self.discovery.absent(kind):
+                    self.missing(kind)  # nothing of the cluster is pruned before its server answers again
+                elif held is not None:
                     self.reflectors.pop(kind).forget()
                     self._on_state(self)
-            elif held is None and "watch" in resource.verbs:
+            elif held is None and resource.keeps:
                 self.reflectors[kind] = Reflector(
                     self, resource, (("labelSelector", self._selector),), self._changed, lambda: self._on_state(self)
                 )
@@ -251,7 +258,10 @@ class Cluster:
         return reflector.objects.get(id) if reflector else None
 
     def listed(self, kind: GroupKind) -> bool:
-        """Whether all our objects of the kind are known: listed in full, or the kind proven not to be served."""
+        """Whether all our objects of the kind are known: listed in full, or the kind proven not to be served, or never to be kept."""
+        resource = self.discovery.preferred.get(kind) if self.discovery else None
+        if resource is not None and not resource.keeps:
+            return True
         reflector = self.reflectors.get(kind)
         if reflector is not None:
             return reflector.complete and self.discovery is not None and kind in self.discovery.preferred

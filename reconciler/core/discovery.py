@@ -40,6 +40,11 @@ class Resource:
         """As manifests write it."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def keeps(self) -> bool:
+        """Whether objects of the kind can be kept as they are written: some are only answered (reviews, tokens)."""
+        return all(verb in self.verbs for verb in ("list", "watch", "patch"))
+
     def collection(self, namespace: str = "") -> str:
         """The path of all objects of the kind, of one namespace or of the cluster."""
         top = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"

@@ -308,9 +308,8 @@ class Reflector:
     def _failed(self, status: int, error: str) -> None:
         self._failures += 1
         self.problem = error or f"the API server answers {status}"
-        if status == 0 and self._failures > 1:
-            self.cluster.unreachable(self.problem)  # the cluster probes, and starts every reflector again
-            return
+        if status == 0:
+            self.cluster.suspect()  # where the cluster is gone it stops us, and starts us when it is back
         if status == 404:
             self.cluster.refresh_discovery()
         self._retry()

@@ -119,7 +119,7 @@ class Work:
             for other in self.claims.of(item.ref):
                 if other is not item and other.phase in ("done", "blocked", "wait"):
                     self.check(other)
-        return item.resource is not None
+        return item.resource is not None and item.resource.keeps
 
     def _unclaim(self, item: Item) -> None:
         if item.ref is not None:
@@ -267,17 +267,17 @@ class Work:
 
     def _wait_for_kind(self, cluster: Cluster, item: Item) -> None:
         assert cluster.discovery is not None
-        want = item.wanted
-        kind = want.id.group_kind
+        want, kind = item.wanted, item.wanted.id.group_kind
         cluster.missing(kind)
         served = cluster.discovery.preferred.get(kind)
         item.place = want.place
         item.work.move(item, "wait")
         if kind.group in cluster.discovery.stale_groups:
             self.stand(item, "pending", f"the server of {kind.group} does not answer")
+        elif item.resource is not None and served is not None:
+            self.stand(item, "blocked", f"{kind} cannot be watched, so it cannot be kept as it is written")
         elif served is not None:
-            place = want.manifest.place(("apiVersion",)) if want.manifest else want.place
-            item.place = place
+            item.place = want.manifest.place(("apiVersion",)) if want.manifest else want.place
             self.stand(item, "blocked", f"{kind} is not served in version {want.version}; {served.api_version} is")
         elif self.claims.brings(cluster.name, kind) and not self.settings.act:
             item.planned = "create"

@@ -1,0 +1,282 @@
+"""One cluster: reachable or not, what it serves, and how little is asked of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from reconciler.core.identity import ClusterName, GroupKind, ObjectId
+from reconciler.core.messages import Answer, Effect, Input, OpenWatch, Request, WatchClosed
+from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, unit
+from tests.core.test_observed import CONFIG_MAP, LIST, linked, put
+
+WIDGET = GroupKind("example.org", "Widget")
+
+
+def started(files: dict[str, Any], **more: Any) -> tuple[World, Daemon]:
+    world = World(**more)
+    world.commit(files)
+    daemon = world.daemon()
+    world.settle(daemon)
+    return world, daemon
+
+
+def of(cluster: str) -> Any:
+    return lambda e: isinstance(e, Request | OpenWatch) and e.cluster == cluster
+
+
+def refused(effect: Any, perform: Perform) -> Input:
+    """Nobody is there."""
+    if isinstance(effect, OpenWatch):
+        return WatchClosed(effect.id, 0, "no route to host")
+    return Answer(effect.id, 0, error="no route to host")
+
+
+def requests(daemon: Daemon, since: int = 0) -> list[Request]:
+    return [e for e in daemon.sent[since:] if isinstance(e, Request)]
+
+
+# -- reachability ----------
+
+
+def test_a_cluster_that_does_not_answer_is_probed_and_asked_nothing_else() -> None:
+    world, daemon = started({"clusters/us/x.yaml": config_map("x")}, clusters=("eu", "us"))
+    world.rule(of("us"), refused, times=100_000)
+    world.cut("configmaps", status=0)
+    world.run(5)
+    assert daemon.report.clusters[ClusterName("us")] == ("down", "no route to host")
+    before = len(daemon.sent)
+    world.commit({"clusters/us/x.yaml": config_map("x", "2"), "y.yaml": config_map("y")})
+    world.run(3_600)
+    sent = [e for e in daemon.sent[before:] if isinstance(e, Request | OpenWatch) and e.cluster == "us"]
+    assert {e.path for e in sent} == {"/version"} and 60 <= len(sent) <= 90
+    assert world.names() == ["y"] and len(daemon.said("cluster unreachable")) == 1
+    world.rules = []
+    world.until(lambda: world.get("x", cluster="us")["data"]["v"] == "2", 120)  # type: ignore[index]
+    assert len(daemon.said("cluster reachable")) == 1
+
+
+def test_after_an_interruption_watches_go_on_where_they_were() -> None:
+    world = World()
+    put(world, "a")
+    link, daemon = linked(world)
+    world.run(1)
+    world.rule(lambda e: of("eu")(e) and not isinstance(e, OpenWatch), says(0, "down"), times=4)
+    world.cut("configmaps", status=0)
+    link.cluster.unreachable("for the test")
+    put(world, "b")
+    world.run(60)
+    assert link.held == {"a": "1", "b": "1"} and len([r for r in requests(daemon) if r.path == LIST]) == 1
+    assert link.cluster.state == "up" and link.states[-1] == "up"
+
+
+def test_a_list_that_always_takes_too_long_does_not_take_the_cluster_away() -> None:
+    """One kind times out, everything else is answered."""
+    world, daemon = started({"x.yaml": config_map("x"), "s.yaml": manifest("v1", "ServiceAccount", "s", "default")})
+    world.rule(asks("GET", "/api/v1/serviceaccounts"), says(0, "timed out"), times=100_000, seconds=60)
+    again = world.restart(daemon)
+    world.run(1_200)
+    assert again.said("cluster unreachable") == []
+    world.commit({"x.yaml": config_map("x", "2")})
+    world.run(5)
+    assert world.get("x")["data"]["v"] == "2"  # type: ignore[index]
+
+
+def test_one_answer_that_is_lost_is_no_reason_to_give_up() -> None:
+    world, daemon = started({"x.yaml": config_map("x")})
+    world.rule(asks("PATCH", "/y"), says(0, "reset"), times=1)
+    world.commit({"y.yaml": config_map("y")})
+    world.until(lambda: world.names() == ["x", "y"], 20)
+    assert daemon.said("cluster unreachable") == []
+
+
+def test_refused_credentials_are_told_and_tried_again() -> None:
+    world, daemon = started({"x.yaml": config_map("x")})
+    rule = world.rule(of("eu"), lambda e, perform: Answer(e.id, 401) if isinstance(e, Request) else None, times=100_000)
+    world.commit({"x.yaml": config_map("x", "2")})
+    world.run(600)
+    assert daemon.report.clusters[ClusterName("eu")][0] == "down" and rule.used < 700
+    world.rules = []
+    world.until(lambda: world.get("x")["data"]["v"] == "2", 120)  # type: ignore[index]
+
+
+# -- what is served ----------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"[]", b'{"kind": "APIVersions", "versions": ["v1"]}', b'{"kind": "APIGroupDiscoveryList", "items": [{}]}', b"\xff"],
+    ids=str,
+)
+def test_an_old_server_or_something_else_is_told(body: bytes) -> None:
+    world = World()
+    world.rule(asks("GET", "/api"), lambda e, perform: Answer(e.id, 200, body), times=8)
+    link, _ = linked(world)
+    world.run(3)
+    assert link.cluster.state == "down" and "older than Kubernetes 1.30, or this is none" in link.cluster.problem
+    world.run(120)
+    assert link.states[-1] == "up"
+
+
+def discovers(effect: Effect) -> bool:
+    return isinstance(effect, Request) and effect.path == "/apis"
+
+
+def stale(group: str) -> Any:
+    """Discovery while the server of a group does not answer: the group is there, and stale."""
+
+    def answer(effect: Request, perform: Perform) -> Input:
+        given = perform()
+        assert isinstance(given, Answer)
+        body = json.loads(given.body)
+        body["items"] = [item for item in body["items"] if item["metadata"]["name"] != group]
+        body["items"].append({"metadata": {"name": group}, "versions": [{"version": "v1", "freshness": "Stale"}]})
+        return Answer(effect.id, 200, json.dumps(body).encode())
+
+    return answer
+
+
+def test_the_kinds_of_a_stale_group_are_unknown_and_nothing_is_pruned_until_they_are_not() -> None:
+    files = {"a/r.yaml": manifest("rbac.authorization.k8s.io/v1", "Role", "r", "default", rules=[]), "a/x.yaml": config_map("x")}
+    world, daemon = started({**files, "k.yaml": config_map("k")})
+    rule = world.rule(discovers, stale("rbac.authorization.k8s.io"), times=5)
+    world.kill(daemon)
+    world.commit({"a/r.yaml": None, "a/x.yaml": None})
+    again = world.daemon()
+    world.run(4)
+    assert again.requests("DELETE") == [] and not again.engine.clusters[ClusterName("eu")].all_listed
+    assert "not every kind of the cluster is listed yet" in unit(again, "a").message
+    world.until(lambda: len(again.requests("DELETE")) == 2, 1_000)
+    assert rule.used == 5
+
+
+def test_what_is_wanted_of_a_stale_group_waits_and_says_for_what() -> None:
+    world = World()
+    world.rule(discovers, stale("rbac.authorization.k8s.io"), times=4)
+    world.commit({"a/r.yaml": manifest("rbac.authorization.k8s.io/v1", "Role", "r", "default", rules=[])})
+    daemon = world.daemon()
+    world.run(2)
+    told = unit(daemon, "a")
+    assert told.state == "Reconciling" and "the server of rbac.authorization.k8s.io does not answer" in told.message
+    world.settle(daemon, 600)
+    world.until(lambda: unit(daemon, "a").state == "Healthy", 600)
+
+
+def test_a_kind_that_cannot_be_watched_holds_up_nothing_else() -> None:
+    """Some kinds are only answered: written in Git, they are told, and nobody waits for a list of them."""
+    spec = {"nonResourceAttributes": {"path": "/", "verb": "get"}}
+    review = manifest("authorization.k8s.io/v1", "SelfSubjectAccessReview", "r", spec=spec)
+    world = World()
+    world.commit({"a/r.yaml": review, "b/x.yaml": config_map("x"), "b/y.yaml": config_map("y")})
+    daemon = world.daemon()
+    world.run(10)
+    told = unit(daemon, "a")
+    assert told.state == "Failed" and "a/r.yaml" in told.message and "cannot be watched" in told.message
+    world.commit({"b/x.yaml": None})
+    world.until(lambda: world.names() == ["y"], 30)
+    world.commit({"a/r.yaml": None})
+    world.settle(daemon)
+    assert daemon.report.healthy
+
+
+# -- looking ----------
+
+
+def looks(daemon: Daemon) -> list[Request]:
+    return [r for r in requests(daemon) if "PartialObjectMetadata" in r.accept]
+
+
+@pytest.mark.parametrize(("count", "asked"), [(1, 1), (3, 3), (4, 1), (40, 1)])
+def test_few_are_looked_for_one_by_one_and_many_by_a_list(count: int, asked: int) -> None:
+    world, daemon = started({"k.yaml": config_map("k")})
+    before = len(looks(daemon))
+    world.commit({f"a/{i}.yaml": config_map(f"a{i}") for i in range(count)})
+    world.settle(daemon)
+    assert len(looks(daemon)) - before == asked
+
+
+def test_a_look_by_list_goes_through_all_pages() -> None:
+    world = World()
+    for i in range(520):
+        put(world, f"b{i:03}", ours="2")
+    world.commit({f"a/{i}.yaml": config_map(f"b{i:03}") for i in (0, 499, 500, 519)})
+    daemon = world.daemon()
+    world.settle(daemon)
+    assert len(looks(daemon)) == 2 and daemon.requests("PATCH") == []
+    assert unit(daemon, "a").lanes[0].message.count("exists and is not ours") == 1 and unit(daemon, "a").lanes[0].healthy == 0
+
+
+@pytest.mark.parametrize("status", [0, 403, 410, 500])
+@pytest.mark.parametrize("count", [2, 5])
+def test_a_look_that_is_refused_is_no_absence(status: int, count: int) -> None:
+    """What exists may not be ours: nothing is applied before somebody knows."""
+    world = World()
+    for i in range(count):
+        put(world, f"a{i}", ours="2")
+    world.rule(lambda e: isinstance(e, Request) and "PartialObjectMetadata" in e.accept, says(status, "not now"), times=count)
+    world.commit({f"a/{i}.yaml": config_map(f"a{i}") for i in range(count)})
+    daemon = world.daemon()
+    world.run(1)
+    assert daemon.requests("PATCH") == [] and "nobody knows whether it exists" in unit(daemon, "a").message
+    world.run(60)
+    assert daemon.requests("PATCH") == [] and unit(daemon, "a").message.count("exists and is not ours") == 1
+
+
+# -- kinds that come and go ----------
+
+
+def test_a_kind_that_is_not_served_any_more_has_no_objects() -> None:
+    world = World()
+    put(world, "a")
+    link, daemon = linked(world, (CONFIG_MAP, WIDGET))
+    world.run(1)
+    assert link.cluster.listed(WIDGET) and link.cluster.all_listed
+    link.cluster.missing(WIDGET)
+    world.run(3_600)
+    discoveries = [r for r in requests(daemon) if r.path == "/apis"]
+    assert 8 <= len(discoveries) <= 24, "asked about later and later"
+
+
+def test_an_object_of_somebody_else_is_followed_by_name() -> None:
+    world = World()
+    link, daemon = linked(world)
+    world.run(1)
+    told: list[bool] = []
+    id = ObjectId("", "ConfigMap", "default", "theirs")
+
+    def follow() -> None:
+        link.cluster.follow(id, lambda old, new: told.append(new is not None))
+
+    link.wire.after("follow", 0.0, follow)
+    world.run(1)
+    reflector = link.cluster.follow(id, lambda old, new: None)
+    assert reflector is not None and len(link.cluster.followed) == 1
+    assert reflector.complete and reflector.objects == {}
+    put(world, "theirs", ours="2")
+    put(world, "another", ours="2")
+    world.run(1)
+    assert [live.id for live in reflector.objects.values()] == [id] and told[-1]
+    assert link.cluster.follow(ObjectId("nowhere.org", "Thing", "", "x"), lambda old, new: None) is None
+    watched: list[Effect] = [e for e in daemon.sent if isinstance(e, OpenWatch)]
+    assert len(watched) == 2
+
+
+def test_writes_are_bounded() -> None:
+    """So many at once, and the next when one is answered."""
+    world = World()
+    world.commit({f"a/{i}.yaml": config_map(f"a{i}") for i in range(40)})
+    most: list[int] = []
+    daemon = world.daemon(requests_in_flight=4)
+
+    def counted(effect: Request, perform: Perform) -> Input:
+        most.append(4 - daemon.engine.clusters[ClusterName("eu")].free)
+        return perform()
+
+    world.rule(asks("PATCH", "/configmaps"), counted, times=1_000)
+    world.settle(daemon)
+    assert len(world.names()) == 40 and max(most) == 4
+    assert daemon.engine.clusters[ClusterName("eu")].free == 4
+
+
