@@ -185,10 +185,13 @@ class Wire:
         self._timers.pop(key, None)
 
     def fire(self) -> None:
-        """Call every timer that is due; those that they set for now wait for the next step."""
-        due: list[Callable[[], None]] = []
+        """Call every timer that is due; those that they set for now wait for the next step, those that they cancel are not called."""
+        due: list[tuple[int, Hashable]] = []
         while (at := self.wake_at) is not None and at <= self.now.steady:
-            _, _, key = heapq.heappop(self._heap)
-            due.append(self._timers.pop(key)[2])
-        for then in due:
-            then()
+            _, number, key = heapq.heappop(self._heap)
+            due.append((number, key))
+        for number, key in due:
+            _, held, then = self._timers.get(key, (0.0, 0, None))
+            if then is not None and held == number:
+                del self._timers[key]
+                then()
