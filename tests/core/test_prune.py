@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.messages import Request
+from reconciler.core.messages import GitFailure, ListRefs, RefsListed, Request
 from tests.core.driver import Daemon, World, asks, config_map, manifest, says, unheard, unit
 
 KEEP = {f"keep/k{i}.yaml": config_map(f"k{i}") for i in range(3)}
@@ -135,8 +135,6 @@ def test_a_source_with_nothing_left_is_asked_about() -> None:
 
 
 def test_a_source_that_cannot_be_read_deletes_nothing() -> None:
-    from reconciler.core.messages import GitFailure, ListRefs, RefsListed
-
     files = maps("a", 4)
     world, daemon = started({**KEEP, **files})
     world.rule(lambda e: isinstance(e, ListRefs), lambda e, perform: RefsListed(e.id, GitFailure("no route to host")), times=50)
