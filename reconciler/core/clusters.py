@@ -51,7 +51,7 @@ class Cluster:
         self.reflectors: dict[GroupKind, Reflector] = {}
         self.followed: dict[tuple[GroupKind, str, str], Reflector] = {}
         self.free = limit
-        self.unknown_kinds: dict[GroupKind, None] = {}
+        self.unknown_kinds: dict[tuple[GroupKind, str], None] = {}  # kind, version ("": any)
         self._on_change = on_change
         self._on_state = on_state
         self._selector = ""
@@ -193,18 +193,20 @@ class Cluster:
             return "no aggregated discovery: the API server is older than Kubernetes 1.30, or this is none"
         return f"discovery answers {answer.status}"
 
-    def missing(self, kind: GroupKind) -> None:
+    def missing(self, kind: GroupKind, version: str = "") -> None:
         """Somebody waits for a kind that is not served: look again at growing intervals, and when a CRD is established."""
-        if kind not in self.unknown_kinds:
-            self.unknown_kinds[kind] = None
+        if (kind, version) not in self.unknown_kinds:
+            self.unknown_kinds[kind, version] = None
             self._unknown_polls = 0
             self._poll_for_unknown_kinds()
 
     def _poll_for_unknown_kinds(self) -> None:
         if self.discovery is None:
             return
-        for kind in [kind for kind in self.unknown_kinds if kind in self.discovery.preferred]:
-            del self.unknown_kinds[kind]
+        found = self.discovery
+        for kind, version in list(self.unknown_kinds):
+            if found.find(kind.group, version, kind.kind) if version else kind in found.preferred:
+                del self.unknown_kinds[kind, version]
         if self.unknown_kinds and not self.wire.has_timer(("unknown", self.name)):
             self._unknown_polls += 1
             seconds = self.wire.jitter.back_off(self._unknown_polls, 1.0, 300.0)

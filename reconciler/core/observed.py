@@ -132,6 +132,16 @@ def _after(version: str, than: str) -> bool:
     return version.isdigit() and than.isdigit() and newer(version, than)
 
 
+def same_request(old: Live, new: Live) -> bool:
+    """Whether nothing that can be wanted differs: for kinds that count generations, only status can have moved."""
+    return (
+        new.generation > 0
+        and (old.uid, old.generation, old.deleting) == (new.uid, new.generation, new.deleting)
+        and old.labels == new.labels
+        and old.annotations == new.annotations
+    )
+
+
 Changed = Callable[[Live | None, Live | None], None]
 
 

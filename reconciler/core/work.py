@@ -15,7 +15,7 @@ from .clusters import Cluster
 from .identity import ClusterName, Lane, ObjectId, ObjectRef, UnitKey
 from .kind import Held, Wanted
 from .lanes import Claims, Item, LaneWork, Standing
-from .observed import Live
+from .observed import Live, same_request
 from .ownership import owner_of
 from .requests import Requests
 from .settings import Settings
@@ -154,7 +154,7 @@ class Work:
         for item in self.claims.of(ObjectRef(cluster.name, live.id)):
             if item.phase in ("flight", "look"):
                 continue
-            if new is None or old is None or not _same_request(old, new):
+            if new is None or old is None or not same_request(old, new):
                 self.check(item)
             elif item.phase == "done":
                 self.judge(item, new)
@@ -252,9 +252,10 @@ class Work:
             self._compare(cluster, item, cluster.owned(item.id))
 
     def _namespace_is_coming(self, cluster: Cluster, name: str) -> bool:
-        """Whether a Namespace is wanted, and not there yet, or still on its way out."""
+        """Whether a Namespace is wanted, and not there yet, or still on its way out. One that is there and not ours is there."""
         id = ObjectId("", "Namespace", "", name)
-        if not name or not self.settings.act or not self.wanted_anywhere(cluster.name, id):
+        claims = self.claims.of(ObjectRef(cluster.name, id)) if name and self.settings.act else ()
+        if all(claim.standing == "blocked" for claim in claims):
             return False
         live = cluster.owned(id)
         return live is None or live.deleting
@@ -268,8 +269,9 @@ class Work:
     def _wait_for_kind(self, cluster: Cluster, item: Item) -> None:
         assert cluster.discovery is not None
         want, kind = item.wanted, item.wanted.id.group_kind
-        cluster.missing(kind)
         served = cluster.discovery.preferred.get(kind)
+        if item.resource is None or served is None:
+            cluster.missing(kind, want.version)
         item.place = want.place
         item.work.move(item, "wait")
         if kind.group in cluster.discovery.stale_groups:
@@ -318,6 +320,8 @@ class Work:
             item.work.move(item, "blocked")
             self.stand(item, "blocked", verdict.message)
             self.retry(item)
+            if item.id.kind == "Namespace":
+                self._namespace_came(cluster, item.id.name)  # not ours, and there all the same
             return
         if item.left_alone != verdict.left_alone:
             item.left_alone = verdict.left_alone
@@ -388,13 +392,3 @@ class Work:
     def wanted_anywhere(self, cluster: ClusterName, id: ObjectId) -> bool:
         """Whether any unit wants this object."""
         return bool(self.claims.of(ObjectRef(cluster, id)))
-
-
-def _same_request(old: Live, new: Live) -> bool:
-    """Whether nothing that can be wanted differs: for kinds that count generations, only status can have moved."""
-    return (
-        new.generation > 0
-        and (old.uid, old.generation, old.deleting) == (new.uid, new.generation, new.deleting)
-        and old.labels == new.labels
-        and old.annotations == new.annotations
-    )
