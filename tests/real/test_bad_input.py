@@ -44,7 +44,7 @@ def test_what_the_server_rejects_is_told_at_its_field(fleet: Fleet) -> None:
     with fleet.daemon() as daemon:
         unit = failed(daemon, "bad", "selector")
         assert "bad/web.yaml:8:" in unit.message, unit.message
-        assert sorted(fleet.names("configmaps")) == ["beside", "good"], "its neighbours go on"
+        until(lambda: fleet.names("configmaps") == ["beside", "good"], "its neighbours go on", 10)
         fleet.commit({"bad/web.yaml": fleet.deployment("web")})
         until(lambda: daemon.report().healthy, "mended, it is applied", 20)
 
