@@ -97,7 +97,8 @@ def test_what_is_not_ours_is_not_touched(fleet: Fleet) -> None:
     with fleet.daemon() as daemon:
         unit = failed(daemon, "a", "exists and is not ours")
         assert "a/c.yaml:1:1" in unit.message and "reconciler.dev/adopt" in unit.message
-        assert (fleet.get("configmaps", "theirs") or {})["data"] == {"v": "theirs"} and fleet.names("configmaps") == ["ours"]
+        until(lambda: fleet.names("configmaps") == ["ours"], "its neighbour is applied", 10)
+        assert (fleet.get("configmaps", "theirs") or {})["data"] == {"v": "theirs"}
         fleet.eu.request("DELETE", f"/api/v1/namespaces/{fleet.ns}/configmaps/theirs")
         until(lambda: daemon.report().healthy, "gone, ours is applied", 30)
 
