@@ -63,7 +63,7 @@ class Engine:
             self._not_all_planned,
             self._named_in_held,
             self._prune_approval,
-            self._source_empty,
+            self._source_of,
             self._moved,
         )
         self.offers = Offers(self.wire, self._offer_moved)
@@ -353,8 +353,8 @@ class Engine:
     def _prune_approval(self, unit: UnitKey, gate: Gate, cluster: ClusterName) -> Approved | None:
         return find(self.sources[unit.source], unit, gate, cluster)
 
-    def _source_empty(self, unit: UnitKey) -> bool:
-        return not self.sources[unit.source].desired.folders
+    def _source_of(self, unit: UnitKey) -> Source:
+        return self.sources[unit.source]
 
 
 def _root(source: SourceName, manifest: Manifest) -> UnitKey:

@@ -21,6 +21,7 @@ from .view import Approved
 from .wanted import PRUNE
 
 if TYPE_CHECKING:
+    from .sources import Source
     from .units import Unit
     from .work import Work
 
@@ -67,7 +68,7 @@ class Pruner:
         all_planned: Callable[[], str],
         named_in_held: Callable[[ObjectId], str],
         approval_of: Callable[[UnitKey, Gate, ClusterName], Approved | None],
-        source_empty: Callable[[UnitKey], bool],
+        source_of: Callable[[UnitKey], Source],
         on_moved: Callable[[UnitKey, ClusterName], None],
     ) -> None:
         self.work = work
@@ -82,7 +83,7 @@ class Pruner:
         self._all_planned = all_planned
         self._named_in_held = named_in_held
         self._approval_of = approval_of
-        self._source_empty = source_empty
+        self._source_of = source_of
         self._on_moved = on_moved
         self._dirty: dict[Pair, None] = {}
         self._saving: dict[Pair, None] = {}
@@ -217,6 +218,8 @@ class Pruner:
             if self._kept(pair, live):
                 continue
             (free if live.id in leaving else budgeted).append(live)
+        if not budgeted:
+            self._close(pair)
         approved = self._approved_uids(pair)
         rest = [live for live in budgeted if live.uid not in approved]
         waiting = self._past_budget(pair, rest)
@@ -258,7 +261,7 @@ class Pruner:
         pending = sum(count for (_, name), count in self._leftover.items() if name == cluster)
         guarded = [live for live in rest if live.id.kind in PROTECTED and live.annotations.get(PRUNE) != "allowed"]
         reason = ""
-        if self._source_empty(unit_key):
+        if not self._source_of(unit_key).desired.folders:
             reason = "the source has no manifests left at all"
         elif total > UNIT_FREE and (len(rest) > UNIT_COUNT or len(rest) > UNIT_SHARE * total):
             reason = f"past the budget ({UNIT_SHARE:.0%})" if len(rest) > UNIT_SHARE * total else f"more than {UNIT_COUNT}"
@@ -268,7 +271,11 @@ class Pruner:
             reason = f"{guarded[0].id} holds data or other objects"
         if not reason:
             return None
-        digest = hashlib.sha256("\n".join(sorted(f"{'/'.join(live.id)} {live.uid}" for live in rest)).encode()).hexdigest()
+        since = self._since(pair)
+        if not since:
+            return Waiting(len(rest), total, reason)
+        lines = sorted(f"{'/'.join(live.id)} {live.uid}" for live in rest)
+        digest = hashlib.sha256("\n".join([since, *lines]).encode()).hexdigest()
         text = f"delete {len(rest)} of {total} objects of {unit_key} on {cluster}: {reason}"
         return Waiting(len(rest), total, reason, Gate(f"prune-{cluster}-{slug(str(unit_key))}", f"sha256:{digest}", text))
 
@@ -306,18 +313,37 @@ class Pruner:
         record = self.work.store.records.get(self._key(pair))
         return dict.fromkeys(record.value["uids"]) if record else {}
 
+    def _since(self, pair: Pair) -> str:
+        """The commit at which deletions began to wait: part of what is approved, so that no approval outlives its gate.
+
+        Written down before anything is offered; "" until it is.
+        """
+        record = self.work.store.records.get(self._key(pair))
+        if record is not None:
+            return str(record.value["since"])
+        commit = self._source_of(pair[0]).desired.commit
+        assert commit is not None
+        if not self.work.settings.act:
+            return commit.id
+        self._save(pair, commit.id, [])
+        return ""
+
     def _open(self, pair: Pair, gate: Gate, rest: list[Live]) -> None:
         if pair in self._saving or not self.work.settings.act:
             return
+        self.work.wire.log("info", "approved", gate=gate.name, revision=gate.revision)
+        self._save(pair, self._since(pair), [*self._approved_uids(pair), *sorted(live.uid for live in rest)])
+
+    def _save(self, pair: Pair, since: str, approved: list[str]) -> None:
+        if pair in self._saving:
+            return
         self._saving[pair] = None
-        approved = list(dict.fromkeys([*self._approved_uids(pair), *sorted(live.uid for live in rest)]))
 
         def saved(_ok: bool) -> None:
             self._saving.pop(pair, None)
             self._dirty[pair] = None
 
-        self.work.wire.log("info", "approved", gate=gate.name, revision=gate.revision)
-        self.work.store.save(self._key(pair), {"revision": gate.revision, "uids": approved}, saved)
+        self.work.store.save(self._key(pair), {"since": since, "uids": list(dict.fromkeys(approved))}, saved)
 
     def _close(self, pair: Pair) -> None:
         if self._key(pair) in self.work.store.records and pair not in self._saving and self.work.settings.act:
