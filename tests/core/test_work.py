@@ -57,6 +57,17 @@ def test_kinds_come_in_their_order_and_what_is_lower_has_been_answered_first() -
     assert applied(daemon) == ["n", "s", "c", "v", "d"]
 
 
+def test_a_rank_waits_for_the_answers_of_the_ranks_before_it_healthy_or_not() -> None:
+    world = World()
+    world.rule(asks("PATCH", "/configmaps/c"), says(422, "no"), times=1, seconds=5)
+    world.commit({"a/1.yaml": deployment("d"), "a/2.yaml": config_map("c"), "b/3.yaml": deployment("other")})
+    daemon = world.daemon()
+    world.run(4)
+    assert sorted(applied(daemon)) == ["c", "other"]
+    world.run(3)
+    assert "d" in applied(daemon)
+
+
 def test_a_wave_waits_until_all_before_it_is_healthy() -> None:
     world = World()
     wave = {"reconciler.dev/wave": "1"}
