@@ -122,6 +122,12 @@ class Pruner:
     def look_at_all(self) -> None:
         """Something that concerns every deletion has changed: an approval, a full list, leadership."""
         self._dirty.update(dict.fromkeys(self.owned))
+        for key in self.work.store.records:
+            prefix, _, rest = key.partition(":")
+            cluster, _, text = rest.partition(":")
+            unit = UnitKey.parse(text)
+            if prefix == "prune" and unit is not None and cluster in self.work.clusters:
+                self._dirty[unit, ClusterName(cluster)] = None
 
     def deleted(self, ref: ObjectRef, uid: str, problem: str) -> None:
         """An answer to a delete: if it was not carried out it is decided anew, later and later."""
@@ -180,7 +186,8 @@ class Pruner:
             return
         if not leftover:
             self._set(pair, None)
-            self._close(pair)
+            if cluster.all_listed and not self._all_planned():  # else it only looks as if nothing were left
+                self._close(pair)
             return
         reason = self._not_now(pair, cluster) or next(filter(None, (self._named_in_held(live.id) for live in leftover)), "")
         if reason:

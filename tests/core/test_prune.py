@@ -466,3 +466,13 @@ def test_what_git_wants_is_never_deleted(changes: list[tuple[str, int, str]]) ->
         seen = len(deleted(daemon))
 
 
+
+
+def test_what_waits_waits_on_when_a_restart_has_not_listed_it_yet() -> None:
+    """Before the kinds are listed it looks as if nothing were left to delete: the question stays the same one."""
+    world, daemon, _ = waiting()
+    asked = approval(daemon, "a")
+    world.rule(asks("GET", "/api/v1/configmaps"), lambda _, perform: perform(), seconds=3.0)
+    again = world.restart(daemon)
+    world.settle(again)
+    assert approval(again, "a") == asked
