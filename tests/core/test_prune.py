@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.messages import GitFailure, ListRefs, RefsListed, Request
+from reconciler.core.messages import Fetch, GitFailure, ListRefs, RefsListed, Request
 from tests.core.driver import Daemon, World, asks, config_map, manifest, says, unheard, unit
 
 KEEP = {f"keep/k{i}.yaml": config_map(f"k{i}") for i in range(3)}
@@ -472,6 +472,9 @@ def test_what_waits_waits_on_when_a_restart_has_not_listed_it_yet() -> None:
     """Before the kinds are listed it looks as if nothing were left to delete: the question stays the same one."""
     world, daemon, _ = waiting()
     asked = approval(daemon, "a")
+    world.commit({"b/new.yaml": config_map("new")})
+    world.settle(daemon)
+    world.rule(lambda effect: isinstance(effect, Fetch), lambda _, perform: perform(), seconds=1.0)
     world.rule(asks("GET", "/api/v1/configmaps"), lambda _, perform: perform(), seconds=3.0)
     again = world.restart(daemon)
     world.settle(again)
