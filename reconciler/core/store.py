@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from .clusters import Cluster
+from .identity import ObjectId
 from .lease import Lease
 from .markers import Markers, make_namespace
 from .messages import Answer
@@ -55,6 +56,12 @@ class Store:
     def pins(self) -> dict[str, str]:
         """Of each cluster: "" where it is tied to us, else why not."""
         return self.markers.pins
+
+    def reserves(self, id: ObjectId) -> bool:
+        """Whether an object would stand where records, marks and the Lease are: whoever writes there decides what is deleted."""
+        if id.namespace == self.settings.store_namespace:
+            return id.kind in ("Secret", "ConfigMap", "Lease")
+        return (id.kind, id.name) == ("Namespace", self.settings.store_namespace)
 
     def pin(self, cluster: Cluster) -> None:
         """Tie a cluster to this installation."""

@@ -238,7 +238,11 @@ class Work:
             return
         assert item.id is not None and item.ref is not None and item.resource is not None
         rival = self.claims.rival(item.ref, item)
-        if rival is not None:
+        if self.store.reserves(item.id):
+            item.place = item.wanted.place
+            item.work.move(item, "blocked")
+            self.stand(item, "blocked", f"namespace {self.settings.store_namespace} holds the daemon's own records; not applied")
+        elif rival is not None:
             self._stand_back(item, rival)
         elif item.ref in self.flights or not cluster.listed(item.resource.group_kind):
             item.work.move(item, "wait")

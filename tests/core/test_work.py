@@ -463,3 +463,15 @@ def test_a_slow_or_dead_cluster_holds_up_nobody_else() -> None:
     assert told.state == "Unknown" and "us cannot be reached: connection refused" in told.message
     world.rules = []
     world.until(lambda: world.names(cluster="us") == ["y"], 120)
+
+
+def test_nothing_from_git_stands_among_the_records() -> None:
+    """A committer could else write a record, and so an approval, by himself."""
+    home = "reconciler-system"
+    forged = manifest("v1", "Secret", "record-x", home, {"reconciler.dev/adopt": "allowed"}, stringData={"key": "prune:eu:x"})
+    lease = manifest("coordination.k8s.io/v1", "Lease", "reconciler", home, {"reconciler.dev/adopt": "allowed"})
+    taken = manifest("v1", "Namespace", home, "", {"reconciler.dev/adopt": "allowed"})
+    _, daemon = started({"bad/a.yaml": forged, "bad/b.yaml": lease, "bad/c.yaml": taken, "good/c.yaml": config_map("c")})
+    assert applied(daemon) == ["c"]
+    assert "bad/a.yaml:1:1: Secret/record-x namespace reconciler-system holds the daemon's own records" in unit(daemon, "bad").message
+    assert unit(daemon, "good").state == "Healthy"
