@@ -133,10 +133,10 @@ class Requests:
         item.accepted = {c.pretty: c.live for c in found.changes} if isinstance(found, diff.Differs) else {}
         item.asked = (item.wanted.digest, live.version)
         held = cluster.owned(live.id)
-        if held is not None and held.version != live.version and not _still(held, live):
-            self.work.check(item)  # the watch was faster, and shows something else
+        if held is None or (held.version != live.version and not _still(held, live)):
+            self.work.check(item)  # the watch was faster, and shows something else, or that it went
         else:
-            self.work.settle(item, held or live)
+            self.work.settle(item, held)
 
     def _dry(self, cluster: Cluster, item: Item, send: Send, live: Live) -> None:
         if item.gone:

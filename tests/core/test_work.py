@@ -366,6 +366,18 @@ def test_an_apply_that_nobody_heard_of_is_looked_at_and_not_repeated() -> None:
     assert applied(daemon) == ["x"]
 
 
+def test_what_is_deleted_before_its_apply_is_answered_comes_back() -> None:
+    """The watch has told of both by the time the answer says that all is well."""
+    world, daemon = started({"a/x.yaml": config_map("x"), "a/y.yaml": config_map("y")})
+    world.rule(asks("PATCH", "/x"), lambda e, perform: perform(), times=1, seconds=5)
+    world.call("DELETE", f"{MAPS}/x")
+    world.run(1)
+    assert world.names() == ["x", "y"]
+    world.call("DELETE", f"{MAPS}/x")
+    world.run(10)
+    assert world.names() == ["x", "y"] and unit(daemon, "a").state == "Healthy"
+
+
 def test_an_answer_that_never_comes_holds_that_object_alone() -> None:
     world = World()
     world.rule(asks("PATCH", "/x"), lost, times=1)
