@@ -6,7 +6,7 @@ by updates is forced back; what another applier or an autoscaler owns is named a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from . import diff
@@ -136,8 +136,3 @@ def with_uid(send: Send) -> Json:
     if not send.uid:
         return send.body
     return {**send.body, "metadata": {**send.body["metadata"], "uid": send.uid}}
-
-
-def without_paths(send: Send, paths: tuple[diff.Path, ...]) -> Send:
-    """The same request without some paths."""
-    return replace(send, body=diff.without(send.body, paths))

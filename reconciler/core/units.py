@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from .identity import ClusterName, GroupKind, Instant, Lane, UnitKey
+from .identity import ClusterName, GroupKind, Lane, UnitKey
 from .kind import Held, Json, Kind, Plan, Spec, Status
 from .manifest import Manifest
 from .store import Store
@@ -229,8 +229,3 @@ def folder_manifests(
 ) -> tuple[Manifest, ...]:
     """The plain objects among a folder's manifests: those that no kind, and not we ourselves, read otherwise."""
     return tuple(m for m in manifests if GroupKind(m.group, m.kind) not in known and GroupKind(m.group, m.kind) not in ours)
-
-
-def due(unit: Unit, now: Instant) -> bool:
-    """Whether a unit's time has come."""
-    return unit.proposed is not None and unit.proposed.wake_at is not None and unit.proposed.wake_at <= now.steady

@@ -63,11 +63,6 @@ def timestamp(now: float) -> str:
     return dt.datetime.fromtimestamp(int(now), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def micro_timestamp(now: float) -> str:
-    """An instant as a MicroTime: RFC 3339 with six digits."""
-    return dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def instant(text: str) -> float:
     """Read a timestamp that this server wrote."""
     return dt.datetime.fromisoformat(text).timestamp()

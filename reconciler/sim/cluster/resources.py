@@ -108,10 +108,6 @@ class Catalogue:
         """Whether anything is served there."""
         return (group, version) in self._versions
 
-    def by_kind(self, group: str, kind: str) -> Resource | None:
-        """A resource of that kind, in the group's first version; None where there is none."""
-        return self._kinds.get((group, kind))
-
     def define(self, resources: list[Resource], group: str, plural: str) -> None:
         """Put the resources of one definition in place of what it had before (none: take it away)."""
         builtin_versions = builtin()
