@@ -18,8 +18,9 @@ def test_a_wave_waits_for_the_health_of_those_before_it(fleet: Fleet) -> None:
     fleet.commit(files)
     with fleet.daemon() as daemon:
         until(lambda: fleet.get("deployments", "web", group="apps/v1"), "the second wave begins", 15)
-        unit = until(lambda: (u := daemon.unit("a")) and "later waves wait for wave 1" in u.message and u, "it says who waits", 15)
-        assert unit.state == "Reconciling" and "0 of 2 replicas" in unit.message
+        words = ("later waves wait for wave 1", "0 of 2 replicas")
+        unit = until(lambda: (u := daemon.unit("a")) and all(w in u.message for w in words) and u, "it says who waits, and for what", 15)
+        assert unit.state == "Reconciling"
         assert fleet.names("configmaps") == ["first"]
         fleet.patch("configmaps", "first", {"data": {"v": "by hand"}})
         until(lambda: (fleet.get("configmaps", "first") or {})["data"]["v"] == "1", "drift is healed meanwhile", 10)
