@@ -20,6 +20,7 @@ from .lanes import Item
 from .messages import Answer
 from .observed import Live
 from .ownership import FIELD_MANAGER
+from .prune import PROTECTED
 from .rejection import rejection_path
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 APPLY_PATCH = "application/apply-patch+yaml"
 _MOVES = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid")
-UNRECREATABLE = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet")
-"""Kinds that hold data: never deleted to be created anew, whatever an annotation says."""
 
 
 class Requests:
@@ -199,7 +198,7 @@ class Requests:
 
     def _recreate(self, cluster: Cluster, item: Item, send: Send) -> None:
         assert item.ref is not None
-        if item.ref.id.kind in UNRECREATABLE:
+        if item.ref.id.kind in PROTECTED:  # whatever an annotation says
             why = f"{item.ref.id.kind} holds data and is never deleted to be created anew; a field is immutable"
             self._rejected(item, Refusal(why))
             return
