@@ -18,8 +18,8 @@ from .clusters import Cluster
 from .messages import Answer
 from .wire import Wire
 
-TERM_SECONDS = 15
-RENEW_SECONDS = 5.0
+TERM_SECONDS = 30
+RENEW_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 ACT_SECONDS = TERM_SECONDS * 2 / 3
 NAME = "reconciler"

@@ -320,12 +320,12 @@ def test_what_was_read_before_leadership_was_lost_is_not_acted_on() -> None:
     daemon = running(world)
     world.kill(daemon)
     one = world.daemon("one")
-    slow = world.rule(asks("GET", SECRETS), lambda e, perform: perform(), seconds=40)
+    slow = world.rule(asks("GET", SECRETS), lambda e, perform: perform(), seconds=60)
     world.until(lambda: slow.used, 20)
-    world.rule(asks("PUT", "/leases"), says(500), times=8)
-    world.until(lambda: not one.engine.store.lease.leading, 30)
+    world.rule(asks("PUT", "/leases"), says(500), times=12)
+    world.until(lambda: not one.engine.store.lease.leading, 60)
     put(world, record(world, "cluster:eu", {"kinds": ["/ConfigMap", "apps/Deployment"]}))
-    world.run(60)
+    world.run(90)
     assert one.engine.store.leading
     assert one.engine.store.records["cluster:eu"].value == {"kinds": ["/ConfigMap", "apps/Deployment"]}
 
