@@ -13,10 +13,11 @@ import msgspec
 
 from . import discovery
 from .discovery import Discovery, Resource
-from .identity import ClusterName, GroupKind, ObjectId
+from .identity import ClusterName, GroupKind, ObjectId, UnitKey
 from .messages import Answer, Method
 from .observed import Changed, Live, Reflector, parse_list
 from .settings import ClusterSettings
+from .slots import Slots
 from .wire import Wire
 
 PROBE_BASE_SECONDS = 0.5
@@ -50,7 +51,7 @@ class Cluster:
         self.discovery: Discovery | None = None
         self.reflectors: dict[GroupKind, Reflector] = {}
         self.followed: dict[tuple[GroupKind, str, str], Reflector] = {}
-        self.free = limit
+        self.slots = Slots(limit)
         self.unknown_kinds: dict[tuple[GroupKind, str], None] = {}  # kind, version ("": any)
         self._on_change = on_change
         self._on_state = on_state
@@ -80,21 +81,25 @@ class Cluster:
 
         self.wire.request(self.name, method, path, answered, **options)
 
-    def act(self, method: Method, path: str, then: Callable[[Answer], None], **options: Any) -> None:
-        """One write, counted against the limit in flight; callers look at `may_act` first."""
-        assert self.free > 0
-        self.free -= 1
+    def act(self, unit: UnitKey, method: Method, path: str, then: Callable[[Answer], None], **options: Any) -> None:
+        """One write for a unit, counted against the limits in flight; callers look at `may_act` first."""
+        self.slots.take(unit)
+        sent_at = self.wire.now.steady
 
         def answered(answer: Answer) -> None:
-            self.free += 1
+            self.slots.give_back(unit, self.wire.now.steady - sent_at)
             then(answer)
 
         self.ask(method, path, answered, **options)
 
     @property
-    def may_act(self) -> bool:
-        """Whether a write may be sent now."""
-        return self.state == "up" and self.free > 0 and self.wire.now.steady >= self._pause_until
+    def is_open(self) -> bool:
+        """Whether the cluster takes writes at all at this moment."""
+        return self.state == "up" and self.slots.free > 0 and self.wire.now.steady >= self._pause_until
+
+    def may_act(self, unit: UnitKey) -> bool:
+        """Whether this unit may send a write now."""
+        return self.is_open and self.slots.has_room(unit)
 
     # -- reachability ----------
 

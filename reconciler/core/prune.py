@@ -291,7 +291,7 @@ class Pruner:
         todo = [live for live in allowed if not live.deleting and self._may_ask(ObjectRef(pair[1], live.id), live.uid)]
         if not todo or not self.work.settings.act:
             return
-        if not cluster.may_act:
+        if not cluster.may_act(pair[0]):
             self._full[pair] = None
             self.work.wire.after(("prune more", pair), FULL_SECONDS, lambda: self.look(*pair))
             return
@@ -299,12 +299,12 @@ class Pruner:
         if any(of == pair and rank(ref.id.kind) > highest for ref, of in self._asking.items()):
             return
         for live in sorted((live for live in todo if rank(live.id.kind) == highest), key=lambda live: live.id):
-            if cluster.free == 0:
+            if not cluster.may_act(pair[0]):
                 break
             ref = ObjectRef(pair[1], live.id)
             self._deleting[ref] = live.uid
             self._asking[ref] = pair
-            self.work.requests.delete(cluster, ref, live.uid, leaving.get(live.id, "no longer in Git"))
+            self.work.requests.delete(cluster, pair[0], ref, live.uid, leaving.get(live.id, "no longer in Git"))
 
     def _may_ask(self, ref: ObjectRef, uid: str) -> bool:
         refused = self._refused.get(ref)

@@ -15,7 +15,7 @@ from . import diff
 from .apply import Send, with_uid
 from .change import describe
 from .clusters import Cluster
-from .identity import ObjectRef
+from .identity import ObjectRef, UnitKey
 from .lanes import Item
 from .messages import Answer
 from .observed import Live
@@ -79,6 +79,7 @@ class Requests:
         dry = send.asks or not self.work.settings.act
         self.work.flights[ref] = item
         cluster.act(
+            item.work.unit,
             "PATCH",
             item.resource.path(ref.id),
             lambda answer: self._applied(cluster, item, ref, send, dry, answer),
@@ -203,7 +204,8 @@ class Requests:
             self._rejected(item, Refusal(why))
             return
         item.work.move(item, "wait")
-        self.delete(cluster, item.ref, send.uid, "recreated: a field is immutable", lambda problem: self._not_recreated(item, problem))
+        reason = "recreated: a field is immutable"
+        self.delete(cluster, item.work.unit, item.ref, send.uid, reason, lambda problem: self._not_recreated(item, problem))
 
     def _not_recreated(self, item: Item, problem: str) -> None:
         if not item.gone and item.phase == "wait":
@@ -211,7 +213,15 @@ class Requests:
 
     # -- deleting ----------
 
-    def delete(self, cluster: Cluster, ref: ObjectRef, uid: str, reason: str, refused: Callable[[str], None] = lambda _: None) -> None:
+    def delete(
+        self,
+        cluster: Cluster,
+        unit: UnitKey,
+        ref: ObjectRef,
+        uid: str,
+        reason: str,
+        refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Delete one object of ours, if it still is the one that was meant; `refused(problem)` where that was not done."""
         resource = cluster.discovery.preferred.get(ref.id.group_kind) if cluster.discovery else None
         assert uid
@@ -234,7 +244,7 @@ class Requests:
 
         self.work.wire.log("info", "deleting", cluster=cluster.name, object=str(ref.id), reason=reason)
         cluster.act(
-            "DELETE", resource.path(ref.id), answered, body=msgspec.json.encode(body), content_type="application/json"
+            unit, "DELETE", resource.path(ref.id), answered, body=msgspec.json.encode(body), content_type="application/json"
         )
 
     def _tell(self, message: str, item: Item, **facts: str) -> None:

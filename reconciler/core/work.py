@@ -217,10 +217,10 @@ class Work:
         return self.store.leading and self.store.pins.get(cluster.name) == ""
 
     def _act(self, cluster: Cluster, turns: list[LaneWork]) -> None:
-        while turns and cluster.may_act:
+        while turns and cluster.is_open:
             still = []
             for work in turns:
-                item = work.next_act(in_order=self.settings.act) if cluster.may_act else None
+                item = work.next_act(in_order=self.settings.act) if cluster.may_act(work.unit) else None
                 if item is None:
                     continue
                 if self.settings.act and item.looked_long_ago(self.wire.now.steady):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -263,20 +264,49 @@ def test_an_object_of_somebody_else_is_followed_by_name() -> None:
     assert len(watched) == 2
 
 
+def free(daemon: Daemon) -> int:
+    return daemon.engine.clusters[ClusterName("eu")].slots.free
+
+
 def test_writes_are_bounded() -> None:
     """So many at once, and the next when one is answered."""
     world = World()
-    world.commit({f"a/{i}.yaml": config_map(f"a{i}") for i in range(40)})
+    world.commit({f"{folder}/{i}.yaml": config_map(f"{folder}{i}") for folder in "abcd" for i in range(10)})
     most: list[int] = []
     daemon = world.daemon(requests_in_flight=4)
 
     def counted(effect: Request, perform: Perform) -> Input:
-        most.append(4 - daemon.engine.clusters[ClusterName("eu")].free)
+        most.append(4 - free(daemon))
         return perform()
 
     world.rule(asks("PATCH", "/configmaps"), counted, times=1_000)
     world.settle(daemon)
     assert len(world.names()) == 40 and max(most) == 4
-    assert daemon.engine.clusters[ClusterName("eu")].free == 4
+    assert free(daemon) == 4
 
 
+@pytest.mark.parametrize("hanging", [1, 2, 6])
+def test_units_whose_writes_hang_leave_others_their_latency(hanging: int) -> None:
+    """A webhook that hangs for the objects of some folders: a change of another one goes through as ever, then and an hour later."""
+    world, daemon = started({"k/k.yaml": config_map("k")})
+    world.rule(asks("PATCH", "/hang"), says(0, "no answer within 30 s"), times=100_000, seconds=30)
+    world.commit({f"h{n}/{i}.yaml": config_map(f"hang-{n}-{i}") for n in range(hanging) for i in range(40)})
+    for seconds in (1, 40, 600, 3_600):
+        world.run(seconds)
+        if hanging < 6 or seconds > 1:  # six at once, of which nobody knows yet, may take all of it for half a minute
+            world.commit({f"k/{i}.yaml": config_map(f"k{seconds}-{i}") for i in range(6)})
+            last = f"k{seconds}-5"
+            world.until(partial(lambda name: name in world.names(), last), 3)
+    world.rules = []
+    world.until(lambda: sum(name.startswith("hang-") for name in world.names()) == 40 * hanging, 1_000)
+    world.settle(daemon, 600)
+    assert free(daemon) == 16
+
+
+def test_an_hour_in_which_all_is_slow_is_no_standstill() -> None:
+    """Every write takes six seconds: still several at once."""
+    world = World()
+    world.rule(asks("PATCH", "/configmaps"), lambda e, perform: perform(), times=100_000, seconds=6)
+    world.commit({f"a/{i}.yaml": config_map(f"a{i}") for i in range(40)})
+    world.daemon()
+    world.until(lambda: len(world.names()) == 40, 80)
