@@ -76,6 +76,10 @@ def _hosts(obj: Json, _: float) -> str:
     return _some(hosts) or "*"
 
 
+def _ingress_address(obj: Json, _: float) -> str:
+    return ",".join(i.get("ip") or i.get("hostname") for i in obj.get("status", {}).get("loadBalancer", {}).get("ingress") or ())
+
+
 def _some(words: list[str]) -> str:
     return ",".join(words[:_SHOWN_LIMIT]) + (f" + {len(words) - _SHOWN_LIMIT} more..." if len(words) > _SHOWN_LIMIT else "")
 
@@ -91,7 +95,7 @@ def _slice_endpoints(obj: Json, _: float) -> str:
 def _subjects(kind: str) -> Cell:
     def cell(obj: Json, _: float) -> str:
         found = [s for s in obj.get("subjects") or () if s["kind"] == kind]
-        return ", ".join(f"{s['namespace']}/{s['name']}" if kind == "ServiceAccount" else s["name"] for s in found)
+        return ", ".join(f"{s.get('namespace', '')}/{s['name']}" if kind == "ServiceAccount" else s["name"] for s in found)
 
     return cell
 
@@ -194,7 +198,7 @@ BY_KIND: dict[tuple[str, str], tuple[Column, ...]] = {
         NAME,
         Column("Class", at("spec", "ingressClassName", default=NONE)),
         Column("Hosts", _hosts),
-        Column("Address", _external),
+        Column("Address", _ingress_address),
         Column("Ports", lambda obj, _: "80, 443" if obj["spec"].get("tls") else "80"),
         AGE,
     ),

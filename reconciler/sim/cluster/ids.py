@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from typing import Any
+
+import msgspec
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SERVICES = "10.0."
 _FIRST_NODE_PORT = 30_000
 _NODE_PORTS = 2_768
+_ordered = msgspec.json.Encoder(order="sorted").encode
 
 
 class Ids:
@@ -43,7 +47,10 @@ class Ids:
         return _FIRST_NODE_PORT + int.from_bytes(self._draw()[:4], "big") % _NODE_PORTS
 
 
-def pod_hash(content: bytes, length: int = 10) -> str:
-    """A short stable name of content, as `pod-template-hash` has it (another function than the real one's, same alphabet)."""
-    digest = hashlib.blake2b(content, digest_size=16).digest()
+def pod_hash(content: Any, length: int = 10) -> str:
+    """A short stable name of JSON, as `pod-template-hash` has it (another function than the real one's, same alphabet).
+
+    The order of keys says nothing: a template that comes back from a history has another.
+    """
+    digest = hashlib.blake2b(_ordered(content), digest_size=16).digest()
     return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:length])

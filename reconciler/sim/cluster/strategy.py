@@ -150,7 +150,7 @@ def _take(obj: Json, old: Json, name: str) -> None:
         obj.pop(name, None)
 
 
-def next_generation(resource: Resource, obj: Json, old: Json) -> int | None:
+def next_generation(resource: Resource, obj: Json, old: Json, part: str = "") -> int | None:
     """The generation after an update, None where the kind has none: it counts changes of what is wished for."""
     generation: int | None = old["metadata"].get("generation")
     if not counted(resource):
@@ -159,6 +159,8 @@ def next_generation(resource: Resource, obj: Json, old: Json) -> int | None:
         changed = _wish(obj) != _wish(old) or obj["metadata"].get("labels") != old["metadata"].get("labels")
     else:
         changed = _wish(obj, has_status(resource)) != _wish(old, has_status(resource))
+    if (resource.group, resource.kind) == ("apps", "Deployment") and part != "status":
+        changed = changed or (obj["metadata"].get("annotations") or {}) != (old["metadata"].get("annotations") or {})
     return (generation or 0) + 1 if changed else generation
 
 

@@ -144,7 +144,7 @@ class Writes:
         meta["generation"] = old["metadata"].get("generation")
         if resource.storage == admission.SERVICES:
             admission.allocate(self.store, self.ids, obj, old)
-        meta["generation"] = strategy.next_generation(resource, obj, old)
+        meta["generation"] = strategy.next_generation(resource, obj, old, call.part)
         obj["metadata"] = meta = metadata.ordered(meta)
         found = metadata.update_causes(meta, old["metadata"], resource.kind, resource.namespaced, resource.custom)
         found += rules.update_causes(resource, obj, old, part)

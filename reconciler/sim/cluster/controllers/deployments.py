@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler.sim.cluster import metadata
 from reconciler.sim.cluster.ids import pod_hash
-from reconciler.sim.cluster.store import Event, Json, copy, encode
+from reconciler.sim.cluster.store import Event, Json, copy
 
 from .base import (
     DEPLOYMENTS,
@@ -121,7 +121,7 @@ class Deployments:
 
     def _create(self, owner: Json, sets: list[Json], revision: int, now: float) -> Json:
         spec = owner["spec"]
-        digest = pod_hash(encode([spec["template"], owner.get("status", {}).get("collisionCount", 0)]))
+        digest = pod_hash([spec["template"], owner.get("status", {}).get("collisionCount", 0)])
         template = copy(spec["template"])
         labels = {**(template.setdefault("metadata", {}).get("labels") or {}), HASH: digest}
         template["metadata"]["labels"] = labels
@@ -301,16 +301,14 @@ def _same(owner: Json, status: Json) -> bool:
 
 def _put(status: Json, entry: Json, *, fresh: bool = False) -> None:
     """Set a condition; where neither status nor reason changes, it stays as it was, unless it is to be `fresh`."""
-    conditions = status.setdefault("conditions", [])
-    for at, old in enumerate(conditions):
-        if old["type"] == entry["type"]:
-            if old["status"] == entry["status"]:
-                if old["reason"] == entry["reason"] and not fresh:
-                    return
-                entry = {**entry, "lastTransitionTime": old["lastTransitionTime"]}
-            conditions[at] = entry
+    conditions = status.get("conditions") or []
+    old = next((one for one in conditions if one["type"] == entry["type"]), None)
+    if old is not None and old["status"] == entry["status"]:
+        if old["reason"] == entry["reason"] and not fresh:
             return
-    conditions.append(entry)
+        entry = {**entry, "lastTransitionTime": old["lastTransitionTime"]}
+    # The newest stands last.
+    status["conditions"] = [*(one for one in conditions if one is not old), entry]
 
 
 def _revision(one: Json) -> int:

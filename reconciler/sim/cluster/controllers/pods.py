@@ -195,6 +195,7 @@ class Kubelet:
                 if not fine and reason:
                     entry["reason"] = reason
                 _set(obj, entry)
+            status["conditions"].sort(key=lambda one: one["type"] == "PodScheduled")  # what a kubelet says comes first
             status["containerStatuses"] = [
                 _container(c, old, ready, state or {"running": {"startedAt": status.get("startTime", at)}}, last, restarts)
                 for c in obj["spec"]["containers"]

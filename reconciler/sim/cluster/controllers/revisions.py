@@ -7,7 +7,7 @@ Law of the module: a template is one revision; a template that comes back is the
 from __future__ import annotations
 
 from reconciler.sim.cluster.ids import pod_hash
-from reconciler.sim.cluster.store import Json, encode
+from reconciler.sim.cluster.store import Json
 
 from .base import REVISIONS, World, item_of, labels_of, reference
 
@@ -21,7 +21,7 @@ def current(world: World, owner: Json, now: float) -> str:
     Pods of a StatefulSet carry the revision's name, those of a DaemonSet only the hash in it.
     """
     template = owner["spec"]["template"]
-    digest = pod_hash(encode(template))
+    digest = pod_hash(template)
     name = f"{owner['metadata']['name']}-{digest}"
     stateful = owner["kind"] == "StatefulSet"
     have = world.owned_by(owner, REVISIONS)
