@@ -16,8 +16,8 @@ from reconciler.core.messages import Effect, Fetch, GitFailure, Input, ListRefs,
 from reconciler.core.settings import SourceSettings
 from reconciler.core.sources import Source
 from reconciler.core.wire import Wire
+from reconciler.sim.git import MAIN, Repo
 from tests.core.driver import Daemon, World, config_map
-from tests.core.repo import MAIN, Repo
 
 FLEET = SourceName("fleet")
 BROKEN = "apiVersion: ["
@@ -62,7 +62,7 @@ class Follower:
 
 def followed(world: World, **changes: Any) -> tuple[Follower, Daemon]:
     follower = Follower(**changes)
-    world.daemons.append(Daemon(cast(Engine, follower)))
+    world.daemons.append(Daemon("one", cast(Engine, follower)))
     return follower, world.daemons[-1]
 
 

@@ -66,7 +66,7 @@ class Link:
 
 def linked(world: World, kinds: tuple[GroupKind, ...] = (CONFIG_MAP,)) -> tuple[Link, Daemon]:
     link = Link(kinds)
-    world.daemons.append(Daemon(cast(Engine, link)))
+    world.daemons.append(Daemon("one", cast(Engine, link)))
     return link, world.daemons[-1]
 
 

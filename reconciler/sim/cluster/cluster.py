@@ -7,7 +7,9 @@ to the same request; where it does not, that is a defect.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 
 from . import bodies, discovery, errors, options, protobuf, reads, reviews, strategy, subresources, views
@@ -48,6 +50,12 @@ class Cluster:
     def tick(self, now: float) -> float | None:
         """Run the controllers until they rest; returns when the next one is due, None for when something happens."""
         return self.controllers.run(now)
+
+    def past(self, version: int) -> Cluster:
+        """This cluster as a server shows it that lags behind at `version`; to be read only."""
+        made = copy(self)
+        made.store = self.store.past(version)
+        return made
 
     # -- requests ---------------------------------------------------------------------------------------------------------
 
@@ -152,21 +160,24 @@ class Cluster:
 
     def _create(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
         call = self.call(request, target, resource, now, "CreateOptions")
-        obj = self.body(request, resource, call)
-        if reviews.is_review(resource):
-            return Response(201, encode(reviews.answer(self.writes, call, obj)))
-        return self.answer(request, resource, self.writes.create(call, obj), now, 201, call.warnings)
+        with _warned(call):
+            obj = self.body(request, resource, call)
+            if reviews.is_review(resource):
+                return Response(201, encode(reviews.answer(self.writes, call, obj)))
+            return self.answer(request, resource, self.writes.create(call, obj), now, 201, call.warnings)
 
     def _update(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
         call = self.call(request, target, resource, now, "UpdateOptions")
-        obj = self.body(request, resource, call)
-        _same_name(call, obj)
-        made, created = self.writes.replace(call, obj)
+        with _warned(call):
+            obj = self.body(request, resource, call)
+            _same_name(call, obj)
+            made, created = self.writes.replace(call, obj)
         return self.answer(request, resource, made, now, 201 if created else 200, call.warnings)
 
     def _patch(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
         call = self.call(request, target, resource, now, "PatchOptions")
-        made, created = patched(self.writes, call, request)
+        with _warned(call):
+            made, created = patched(self.writes, call, request)
         return self.answer(request, resource, made, now, 201 if created else 200, call.warnings)
 
     def _delete(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
@@ -231,10 +242,20 @@ def _warnings(warnings: list[str]) -> tuple[tuple[str, str], ...]:
     return tuple(("Warning", "299 - " + encode(text).decode()) for text in warnings)
 
 
+@contextmanager
+def _warned(call: Call) -> Iterator[None]:
+    """A refusal brings along what there was to warn of."""
+    try:
+        yield
+    except ApiError as error:
+        error.warnings = call.warnings
+        raise
+
+
 def _refusal(error: ApiError) -> Response:
     if error.code == 404 and not error.reason:
         return Response(404, error.message.encode(), "text/plain; charset=utf-8")
-    return Response(error.code, encode(error.status()), headers=_retry(error))
+    return Response(error.code, encode(error.status()), headers=_retry(error) + _warnings(error.warnings))
 
 
 def _retry(error: ApiError) -> tuple[tuple[str, str], ...]:

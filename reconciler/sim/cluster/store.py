@@ -156,6 +156,13 @@ class Store:
                 then[event.entry.key] = event.previous
         return [then[key] for key in sorted(then, key=path_of) if not namespace or key[0] == namespace]
 
+    def past(self, version: int) -> Store:
+        """The whole store as it was at an earlier version, or at the earliest that history still holds; to be read only."""
+        made = Store(self._history_limit)
+        made.version, made.floor = max(version, self.floor), self.floor
+        made._objects = {storage: {e.key: e for e in self.at(storage, made.version)} for storage in self._objects}
+        return made
+
     def compact(self, version: int) -> None:
         """Forget events up to and with `version`."""
         while self._order and self._order[0].version <= version:

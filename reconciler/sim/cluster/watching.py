@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import errors, reads, views
 from .options import ListOptions
-from .resources import Resource
+from .resources import Resource, Storage
 from .store import Entry, Event
 from .views import Form
 
@@ -59,6 +59,11 @@ class Cursor:
         oldest = self._store.floor + 1
         self._waiting.append(views.failure(errors.expired(f"too old resource version: {version} ({oldest})")))
         self.closed = True
+
+    @property
+    def storage(self) -> Storage:
+        """Whose changes it tells."""
+        return self._resource.storage
 
     def take(self, now: float) -> tuple[bytes, ...]:
         """The lines since the last call, each with its line end. After the last of a closed cursor there are no more."""
