@@ -7,6 +7,7 @@ one adapter, whatever comes of it goes back in. A fault of the engine itself end
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ from .core.engine import Engine
 from .core.identity import BlobId, ClusterName, Instant, SourceName
 from .core.manifest import ManifestFile
 from .core.messages import (
+    Answer,
     CloseWatch,
     Effect,
     Fetch,
@@ -71,6 +73,7 @@ class Shell:
         # A repository is not made for many threads: each has one of its own (libgit2).
         self._threads = {name: ThreadPoolExecutor(1, f"git-{name}") for name in repositories}
         self._fault: BaseException | None = None
+        self._stepped_at = clock.now()
 
     async def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Drive the engine until `until` says so after a step, or until the engine has stopped and all is answered."""
@@ -79,7 +82,8 @@ class Shell:
                 self._start(self._hints(name, path))
             inputs: list[Input] = []
             while True:
-                for effect in self.engine.step(inputs, self.clock.now()):
+                self._stepped_at = self.clock.now()
+                for effect in self.engine.step(inputs, self._stepped_at):
                     self._perform(effect)
                 if until() or (self.engine.stopping and not self.engine.wire.in_flight):
                     return
@@ -124,7 +128,7 @@ class Shell:
                 if effect.id in self._watches:
                     self._watches[effect.id].close_watch(effect.id)
             case Request():
-                self._start(self._ask(effect))
+                self._start(self._ask(effect, self._stepped_at))
             case _:
                 self._start(self._git(effect)).set_name("git")
 
@@ -144,8 +148,15 @@ class Shell:
         if self._fault is not None:
             raise self._fault
 
-    async def _ask(self, effect: Request) -> None:
-        self.put(await self._clusters[effect.cluster].perform(effect))
+    async def _ask(self, effect: Request, decided_at: Instant) -> None:
+        """A write counts its time from when it was decided: a process that was stopped in between may not be the one that acts any more."""
+        left = effect.timeout_seconds - (self.clock.now().steady - decided_at.steady)
+        if effect.method == "GET":
+            self.put(await self._clusters[effect.cluster].perform(effect))
+        elif left > 0:
+            self.put(await self._clusters[effect.cluster].perform(dataclasses.replace(effect, timeout_seconds=left)))
+        else:
+            self.put(Answer(effect.id, 0, error="not sent: its time was over before its turn came"))
 
     async def _watch(self, id: int, messages: AsyncIterator[WatchLines | WatchClosed]) -> None:
         async for message in messages:

@@ -81,7 +81,24 @@ class Cluster:
 
         self.wire.request(self.name, method, path, answered, **options)
 
-    def act(self, unit: UnitKey, method: Method, path: str, then: Callable[[Answer], None], **options: Any) -> None:
+    def write(
+        self,
+        method: Method,
+        path: str,
+        then: Callable[[Answer], None],
+        seconds: float,
+        *,
+        query: tuple[tuple[str, str], ...] = (),
+        **options: Any,
+    ) -> None:
+        """One write, over after so many seconds on either side: the server, too, is told how long it may hold it (`timeout`)."""
+        seconds = max(seconds, 1.0)
+        limit = ("timeout", f"{int(seconds)}s")
+        self.ask(method, path, then, query=(*query, limit), timeout_seconds=seconds, **options)
+
+    def act(
+        self, unit: UnitKey, method: Method, path: str, then: Callable[[Answer], None], seconds: float, **options: Any
+    ) -> None:
         """One write for a unit, counted against the limits in flight; callers look at `may_act` first."""
         self.slots.take(unit)
         sent_at = self.wire.now.steady
@@ -90,7 +107,7 @@ class Cluster:
             self.slots.give_back(unit, self.wire.now.steady - sent_at)
             then(answer)
 
-        self.ask(method, path, answered, **options)
+        self.write(method, path, answered, seconds, **options)
 
     @property
     def is_open(self) -> bool:

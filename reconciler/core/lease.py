@@ -4,6 +4,18 @@ Law of the module: a holder trusts only its own steady clock, read *before* each
 two never act at once even if a request hangs. A stranger's Lease is over when it has not moved for a whole term of *our* clock; what
 times it carries is not believed. Our own former life is taken over from at once: identities are unique (see `reconciler.cli.run`).
 The object follows coordination.k8s.io/v1.
+
+What keeps a deposed holder's late writes out:
+
+* Nothing is sent after two thirds of the term, and what was sent before is given up `SPARE_SECONDS` before its end (`write_seconds`):
+  by the client, which hangs up, and by the server, which is told the same limit (`timeout` in the query) for what it holds itself,
+  webhooks included. The shell does not send what it comes to too late (a process that was stopped and goes on).
+* Rates of steady clocks may differ, and a write may sit in etcd after its request has ended: `SPARE_SECONDS` is for both.
+* Where all of that fails (a machine frozen between two instructions, a network that holds a packet back for minutes), versions decide:
+  records and marks are written with the resourceVersion that was read, Git with the tip that was read, deletions and changes of objects
+  with their uid. So no late write replaces a record, deletes what was made anew, or changes another object of the same name. What is
+  left to it is to lay older content over an object of ours, or to make one that Git does not want any more: the holder sees both by
+  its watch, as drift and as a leftover, and puts them right.
 """
 
 from __future__ import annotations
@@ -22,6 +34,8 @@ TERM_SECONDS = 30
 RENEW_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 ACT_SECONDS = TERM_SECONDS * 2 / 3
+SPARE_SECONDS = 5.0
+"""How long before the end of the term a write is given up: it must have had its effect, or never have one, when another begins."""
 NAME = "reconciler"
 
 
@@ -58,6 +72,11 @@ class Lease:
     def leading(self) -> bool:
         """Whether this daemon may act at this moment."""
         return self.wire.now.steady < self._held_until
+
+    @property
+    def write_seconds(self) -> float:
+        """How long a write that is sent now may take, at most: at least a sixth of the term, while this daemon leads."""
+        return self._held_until - ACT_SECONDS + TERM_SECONDS - SPARE_SECONDS - self.wire.now.steady
 
     def start(self) -> None:
         """Read it, and take it when it may be taken."""

@@ -30,7 +30,7 @@ class Request:
     body: bytes = b""  # JSON
     content_type: str = ""  # "application/apply-patch+yaml", … ; "" without a body
     accept: str = "application/json"
-    timeout_seconds: float = 30.0
+    timeout_seconds: float = 30.0  # of a read from when its turn comes, of a write from when it was decided
 
 
 @dataclass(frozen=True, slots=True)

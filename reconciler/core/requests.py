@@ -83,6 +83,7 @@ class Requests:
             "PATCH",
             item.resource.path(ref.id),
             lambda answer: self._applied(cluster, item, ref, send, dry, answer),
+            self.work.store.write_seconds,
             query=(
                 ("fieldManager", FIELD_MANAGER),
                 ("fieldValidation", "Strict"),
@@ -231,6 +232,9 @@ class Requests:
             if problem:
                 refused(problem)
 
+        if not self.work.may_work(cluster):  # the answer that asks for it came late
+            ended("this daemon may not act there any more")
+            return
         if resource is None:  # the server of its group does not answer: decided anew when it does
             ended(f"the server of {ref.id.group} does not answer")
             return
@@ -244,7 +248,13 @@ class Requests:
 
         self.work.wire.log("info", "deleting", cluster=cluster.name, object=str(ref.id), reason=reason)
         cluster.act(
-            unit, "DELETE", resource.path(ref.id), answered, body=msgspec.json.encode(body), content_type="application/json"
+            unit,
+            "DELETE",
+            resource.path(ref.id),
+            answered,
+            self.work.store.write_seconds,
+            body=msgspec.json.encode(body),
+            content_type="application/json",
         )
 
     def _tell(self, message: str, item: Item, **facts: str) -> None:

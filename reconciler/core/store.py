@@ -15,7 +15,7 @@ from .clusters import Cluster
 from .identity import ObjectId
 from .lease import Lease
 from .markers import Markers, make_namespace
-from .messages import Answer
+from .messages import Answer, Method
 from .records import INSTALLATION, LABEL, Json, Record, Unreadable, read, secret_name, write
 from .requests import read_status
 from .settings import Settings
@@ -23,6 +23,7 @@ from .wire import Wire
 
 LOAD_AGAIN_SECONDS = 2.0
 REFUSED_CAP_SECONDS = 60.0
+WRITE_SECONDS = 30.0
 
 
 class Store:
@@ -51,6 +52,11 @@ class Store:
     def leading(self) -> bool:
         """Whether records are known and this daemon may act."""
         return self.ready and self.lease.leading
+
+    @property
+    def write_seconds(self) -> float:
+        """How long a write that is sent now may take, so that none is under way when another daemon may begin."""
+        return min(WRITE_SECONDS, self.lease.write_seconds) if self.settings.act else WRITE_SECONDS
 
     @property
     def pins(self) -> dict[str, str]:
@@ -179,6 +185,13 @@ class Store:
 
     # -- writing ----------
 
+    def _write(self, method: Method, path: str, then: Callable[[Answer], None], body: bytes) -> None:
+        """One write, if this daemon may still write: a record of several parts takes several."""
+        if not self.lease.leading:
+            then(Answer(0, 0, error="the Lease ended before it was written"))
+            return
+        self.home.write(method, path, then, self.write_seconds, body=body, content_type="application/json")
+
     def save(self, key: str, value: Json | None, then: Callable[[bool], None]) -> None:
         """Write one record, or remove it (None). `then(False)`: it was not, or nobody knew; `records` then holds what is there."""
         held = self.records.get(key)
@@ -199,7 +212,7 @@ class Store:
         def answered(answer: Answer) -> None:
             then(None if answer.status in (200, 201, 409) else answer)  # 409: there already, and named by its content
 
-        self.home.ask("POST", self._secrets, answered, body=body, content_type="application/json")
+        self._write("POST", self._secrets, answered, body)
 
     def _put_head(self, key: str, value: Json, body: bytes, parts: tuple[str, ...], then: Callable[[bool], None]) -> None:
         held = self.records.get(key)
@@ -218,9 +231,7 @@ class Store:
             self._drop_parts(tuple(part for part in (held.parts if held else ()) if part not in parts))
             then(True)
 
-        self.home.ask(
-            "PUT" if held else "POST", path if held else self._secrets, answered, body=body, content_type="application/json"
-        )
+        self._write("PUT" if held else "POST", path if held else self._secrets, answered, body)
 
     def _remove(self, key: str, held: Record | None, then: Callable[[bool], None]) -> None:
         if held is None:
@@ -238,12 +249,12 @@ class Store:
 
         body = msgspec.json.encode({"preconditions": {"resourceVersion": held.version}})
         path = f"{self._secrets}/{secret_name(key)}"
-        self.home.ask("DELETE", path, answered, body=body, content_type="application/json")
+        self._write("DELETE", path, answered, body)
 
     def _drop_parts(self, names: tuple[str, ...]) -> None:
         """Parts that no head names: whether they go now or at the next start does not matter."""
         for name in names:
-            self.home.ask("DELETE", f"{self._secrets}/{name}", lambda _: None)
+            self._write("DELETE", f"{self._secrets}/{name}", lambda _: None, b"{}")
 
     def _not_saved(self, key: str, answer: Answer, then: Callable[[bool], None]) -> None:
         """Read again what is there: at once after one lost race, later and later where each write is refused."""

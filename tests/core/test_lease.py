@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.lease import ACT_SECONDS, TERM_SECONDS
+from reconciler.core.lease import ACT_SECONDS, SPARE_SECONDS, TERM_SECONDS
 from reconciler.core.messages import Answer, Input, Request, Stop
 from tests.core.driver import Daemon, Perform, World, asks, config_map, lost, says, unheard
 
@@ -160,6 +160,56 @@ def nothing_heard(effect: Request, perform: Perform) -> Input:
 
 
 FAULTS = (unheard, nothing_heard, garbage, says(409), says(500), says(403), lambda e, perform: perform())
+
+
+def writes(world: World) -> list[tuple[float, Request]]:
+    """All writes from now on but those of the Lease itself, each with when it was sent."""
+    sent: list[tuple[float, Request]] = []
+
+    def seen(effect: Any) -> bool:
+        if isinstance(effect, Request) and effect.method != "GET" and "/leases" not in effect.path:
+            sent.append((world.steady, effect))
+        return False
+
+    world.rule(seen, lost)
+    return sent
+
+
+@pytest.mark.parametrize("renewals", [0, 3])
+def test_no_write_outlives_the_term_under_which_it_was_sent(renewals: int) -> None:
+    """While the Lease is not renewed the end of the term comes nearer, and what is sent is given less and less time: on either side."""
+    world = World()
+    one, other = two(world)
+    sent = writes(world)
+    world.rule(asks("PUT", LEASES), lambda e, perform: perform(), times=renewals)
+    world.rule(asks("PUT", LEASES), lost, times=1_000)
+    world.rule(asks("GET", LEASES), lost, times=1_000)
+    ends: list[float] = []
+    for number in range(40):
+        ends.append(one.engine.store.lease._held_until - ACT_SECONDS + TERM_SECONDS)
+        world.commit({"a/x.yaml": config_map("x", str(number)), "a/b/y.yaml": config_map(f"y{number}")})
+        world.run(1.5)
+    assert len(sent) > 10 and not leads(world, other)
+    assert max(at for at, _ in sent) <= max(ends) - TERM_SECONDS + ACT_SECONDS
+    for at, request in sent:
+        assert 5 <= request.timeout_seconds <= TERM_SECONDS and at + request.timeout_seconds <= max(ends) - SPARE_SECONDS
+        assert int(dict(request.query)["timeout"].removesuffix("s")) <= request.timeout_seconds
+    assert any(request.timeout_seconds < 10 for _, request in sent)
+
+
+def test_a_deletion_that_is_due_after_the_term_is_not_sent() -> None:
+    """An answer that would have led to one came when this daemon did not act any more."""
+    world = World()
+    one, _ = two(world)
+    world.commit({"a/x.yaml": config_map("x", recreate="allowed")})
+    world.settle(one)
+    late = world.rule(asks("PATCH", "/x"), says(422, "ConfigMap x is invalid: data: field is immutable"), seconds=25)
+    world.commit({"a/x.yaml": config_map("x", "2", recreate="allowed")})
+    world.until(lambda: late.used, 10)
+    world.rule(of(one, "PUT"), lost, times=1_000)
+    world.rule(of(one, "GET"), lost, times=1_000)
+    world.run(26)
+    assert one.requests("DELETE") == []
 
 
 @settings(max_examples=25)

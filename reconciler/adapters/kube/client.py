@@ -74,13 +74,13 @@ class KubeClient:
         await self._connection.api.close()
 
     async def perform(self, request: Request) -> Answer:
-        """Send `request` and wait for the whole answer, in all at most its timeout from when its turn came."""
-        async with self._in_flight:
-            try:
-                async with asyncio.timeout(request.timeout_seconds):
-                    return await self._perform(request)
-            except Exception as error:  # a failure is an answer like any other
-                return Answer(request.id, 0, error=_said(error, f"no answer within {request.timeout_seconds:g} s"))
+        """Send `request` and wait for the whole answer, at most its timeout: of a read from when its turn came, of a write from now."""
+        before, within = (None, request.timeout_seconds) if request.method == "GET" else (request.timeout_seconds, None)
+        try:
+            async with asyncio.timeout(before), self._in_flight, asyncio.timeout(within):
+                return await self._perform(request)
+        except Exception as error:  # a failure is an answer like any other
+            return Answer(request.id, 0, error=_said(error, f"no answer within {request.timeout_seconds:.3g} s"))
 
     async def _perform(self, request: Request) -> Answer:
         headers = {"Accept": request.accept}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -242,6 +243,33 @@ def test_a_limit_on_time_holds_for_the_whole_answer(control_plane: Access) -> No
     query = (("watch", "1"), ("timeoutSeconds", "60"))
     answer = answer_to(control_plane.kubeconfig, Request(1, HERE, "GET", "/api/v1/namespaces", query, timeout_seconds=0.5))
     assert answer == Answer(1, 0, error="no answer within 0.5 s")
+
+
+def test_a_server_gives_a_write_up_at_the_limit_that_it_was_told(control_plane: Access, namespace: str) -> None:
+    """It hangs in a webhook that may take half a minute; told `timeout`, the server itself ends it, and nothing comes of it later."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, and never says a word
+        url = f"https://127.0.0.1:{deaf.getsockname()[1]}/"
+        hook = {
+            "name": "deaf.example.org",
+            "clientConfig": {"url": url},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "timeoutSeconds": 30,
+            "failurePolicy": "Fail",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }
+        body = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "webhooks": [hook]}
+        path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+        made = json.dumps({**body, "metadata": {"name": namespace}}).encode()
+        assert answer_to(control_plane.kubeconfig, Request(1, HERE, "POST", path, (), made, "application/json")).status == 201
+        held = next(
+            answer
+            for number in range(100)  # until the server has heard of the webhook
+            if (answer := answer_to(control_plane.kubeconfig, apply(f"held{number}", namespace, {}, timeout="1s"))).status != 201
+        )
+        assert answer_to(control_plane.kubeconfig, Request(1, HERE, "DELETE", f"{path}/{namespace}")).status == 200
+    assert held.status in (500, 504) or (held.status, held.error) == (0, "the server hung up before it answered")
 
 
 def _all_of(plane: Access, opened: OpenWatch) -> list[WatchLines | WatchClosed]:
