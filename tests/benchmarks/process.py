@@ -1,0 +1,94 @@
+"""The daemon's process: `python -m tests.benchmarks.process FILE WORD…` is `reconciler WORD…`, which can be looked into from outside.
+
+Law of the module: nothing of the daemon is replaced or wrapped. On SIGUSR1 it writes to FILE what its own counters say; this only reads.
+On SIGUSR2 it begins, or ends, a profile of its main thread, FILE.prof.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import cProfile
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from reconciler.cli import main as reconciler
+from reconciler.cli.assembly import Assembly
+
+
+class Told:
+    """Answers signals."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.answers = 0
+        self.parts: Assembly | None = None
+        self.profile: cProfile.Profile | None = None
+
+    def tell(self, *_: object) -> None:
+        """Write down how far it is."""
+        if self.parts is None:
+            self.parts = _assembly()
+        self.answers += 1
+        new = self.file.with_suffix(".new")
+        new.write_text(json.dumps({"answer": self.answers, **self.counts()}))
+        new.replace(self.file)
+
+    def counts(self) -> dict[str, Any]:
+        """What the parts of the daemon have counted, and how everything stands."""
+        if self.parts is None:
+            return {"commit": "", "planned": False, "settled": False, "healthy": False}
+        engine, repositories = self.parts.engine, list(self.parts.repositories.values())
+        read = [source.desired.commit for source in engine.sources.values()]
+        units = engine.units.units
+        unwell = [name for work in engine.work.all_lanes() for name, items in work.standings.items() if items and name != "healthy"]
+        counted: dict[str, Any] = {
+            "commit": read[0].id if read and read[0] else "",
+            "planned": bool(units) and not engine.units.busy and all(unit.planned for unit in units.values()),
+            "settled": engine.reports.settled,
+            "healthy": not unwell,
+            "units": len(units),
+            "plans": sum(unit.plans for unit in units.values()),
+            "objects": sum(len(work.items) for work in engine.work.all_lanes()),
+        }
+        for field in repositories[0].counts.__slots__:
+            counted[field] = sum(getattr(one.counts, field) for one in repositories)
+        return counted
+
+    def profiling(self, *_: object) -> None:
+        """Begin a profile, or end it."""
+        if self.profile is None:
+            self.profile = cProfile.Profile()
+            self.profile.enable()
+        else:
+            self.profile.disable()
+            self.profile.dump_stats(self.file.with_suffix(".prof"))
+            self.profile = None
+
+
+def _assembly() -> Assembly | None:
+    """The parts of the daemon that runs in this thread: a local variable of the task that runs it. None before it stands."""
+    with contextlib.suppress(RuntimeError):  # no loop runs yet
+        for task in asyncio.all_tasks(asyncio.get_running_loop()):
+            frame = getattr(task.get_coro(), "cr_frame", None)
+            for value in frame.f_locals.values() if frame is not None else ():
+                if type(value) is Assembly:
+                    return value
+    return None
+
+
+def main() -> None:
+    """Run the command."""
+    told = Told(Path(sys.argv[1]))
+    signal.signal(signal.SIGUSR1, told.tell)
+    signal.signal(signal.SIGUSR2, told.profiling)
+    told.file.with_suffix(".pid").write_text(str(os.getpid()))
+    reconciler(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
