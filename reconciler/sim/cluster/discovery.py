@@ -32,6 +32,7 @@ VERSION: Json = {
     "platform": "linux/amd64",
 }
 _HEALTH = ("/healthz", "/readyz", "/livez")
+_CHECKS = (["ping"], ["log"], ["etcd"])
 # Kinds whose storage hash is that of the kind; kinds without storage have none.
 _UNSTORED = ("Binding", "ComponentStatus", "TokenReview", "SelfSubjectReview")
 
@@ -44,7 +45,7 @@ def answer(catalogue: Catalogue, request: Request) -> Response | None:
         return _document({"paths": sorted(_paths(catalogue))})
     if path == "/version":
         return _document(VERSION)
-    if parts[0] in ("healthz", "readyz", "livez") and len(parts) == 1:
+    if parts[0] in ("healthz", "readyz", "livez") and (len(parts) == 1 or parts[1:] in _CHECKS):
         return _health(request, parts[0])
     if parts[0] == "openapi":
         return openapi.answer(catalogue, request)
@@ -196,7 +197,7 @@ def _aggregate_subresource(resource: Resource, name: str) -> Json:
 
 
 def _paths(catalogue: Catalogue) -> Iterable[str]:
-    yield from ("/api", "/apis", "/version", "/openapi/v3", *_HEALTH)
+    yield from ("/api", "/apis", "/version", "/openapi/v2", "/openapi/v3", *_HEALTH)
     for group, version in catalogue.versions():
         yield f"/apis/{group}/{version}" if group else f"/api/{version}"
         if group:

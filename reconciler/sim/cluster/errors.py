@@ -32,6 +32,7 @@ class ApiError(Exception):
         self.message = message
         self.details = details
         self.metadata = metadata
+        self.warnings: list[str] = []  # what is to be said besides, in headers
 
     def status(self) -> Json:
         """The Status document."""

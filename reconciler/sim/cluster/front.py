@@ -29,6 +29,7 @@ from .watching import Cursor
 _GZIP_ABOVE_BYTES = 128 * 1024
 _BOOKMARK_SECONDS = 60.0
 _TICK_SECONDS_LIMIT = 3_600.0
+_LATE_SECONDS = 0.05  # clients that measure must not find a watch shorter than they asked for
 
 
 class Front:
@@ -129,7 +130,7 @@ class Front:
         response = web.StreamResponse(headers={"Content-Type": cursor.content_type})
         response.enable_chunked_encoding()
         await response.prepare(incoming)
-        told_at = self._clock()
+        told_at, ends_at = self._clock(), cursor.ends_at + _LATE_SECONDS
         with contextlib.suppress(ConnectionResetError):
             while True:
                 news, now = self._news, self._clock()
@@ -137,12 +138,12 @@ class Front:
                 if lines:
                     told_at = now
                     await response.write(b"".join(lines))
-                if cursor.closed or self._closing or now >= cursor.ends_at:
+                if cursor.closed or self._closing or now >= ends_at:
                     break
-                wait = min(cursor.ends_at - now, told_at + _BOOKMARK_SECONDS - now)
+                wait = min(ends_at - now, told_at + _BOOKMARK_SECONDS - now)
                 if now - told_at >= _BOOKMARK_SECONDS:
                     told_at = now
-                    wait = min(cursor.ends_at - now, _BOOKMARK_SECONDS)
+                    wait = min(ends_at - now, _BOOKMARK_SECONDS)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), max(wait, 0.0))
             await response.write_eof()

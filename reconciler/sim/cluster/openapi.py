@@ -1,19 +1,23 @@
 """OpenAPI v3, one document a group and version: what kubectl reads before it applies, edits or explains.
 
-Law of the module: built from the catalogue and the types, on demand. It says which parameters a path takes and what form objects have;
-descriptions are left out. There is no v2 document: kubectl falls back to it only where v3 is missing.
+Law of the module: built from the catalogue and the types, once for each set of resources. It says which parameters a path takes and
+what form objects have; built-in kinds come without descriptions, custom ones as their definitions describe them. `openapi2` makes
+the one old document of it.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
+from . import openapi2
 from .http import Request, Response
 from .resources import Catalogue, Resource
 from .schema import FREE, INT_OR_STRING, UNTYPED, Type
 from .store import Json, encode
 
 _ROOT = "/openapi/v3"
+_OLD_ROOT = "/openapi/v2"
 _META = "io.k8s.apimachinery.pkg.apis."
 _SCALARS: dict[str, Json] = {
     "string": {"type": "string"},
@@ -22,9 +26,17 @@ _SCALARS: dict[str, Json] = {
     "boolean": {"type": "boolean"},
     "bytes": {"type": "string", "format": "byte"},
     "time": {"type": "string", "format": "date-time"},
-    "quantity": {"type": "string"},
-    INT_OR_STRING: {"type": "string", "format": "int-or-string"},
 }
+# Types that are more than one scalar have a name, and this form.
+_NAMED: dict[str, tuple[str, Json]] = {
+    "quantity": ("io.k8s.apimachinery.pkg.api.resource.Quantity", {"oneOf": [{"type": "string"}, {"type": "number"}]}),
+    INT_OR_STRING: (
+        "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
+        {"format": INT_OR_STRING, "oneOf": [{"type": "integer"}, {"type": "string"}]},
+    ),
+}
+_FIELDS = ("fieldsV1", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1", {"type": "object"})
+_KEPT = 64
 _WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
 _VERBS = {"create": "post", "update": "put", "patch": "patch", "delete": "delete", "get": "get"}
 
@@ -33,27 +45,33 @@ def answer(catalogue: Catalogue, request: Request) -> Response | None:
     """The index or a document; None where the path is neither."""
     path = request.path.rstrip("/")
     if path == _ROOT:
-        paths = {}
-        for group, version in catalogue.versions():
-            name = _name(group, version)
-            digest = hashlib.blake2b(encode(_document(catalogue, group, version)), digest_size=16).hexdigest().upper()
-            paths[name] = {"serverRelativeURL": f"{_ROOT}/{name}?hash={digest}"}
-        return Response(200, encode({"paths": paths}))
+        digests = {_name(*key): _encoded(tuple(found.values()))[1] for key, found in catalogue.versions().items()}
+        return Response(200, encode({"paths": {n: {"serverRelativeURL": f"{_ROOT}/{n}?hash={d}"} for n, d in digests.items()}}))
+    if path == _OLD_ROOT:
+        documents = tuple(_encoded(tuple(found.values()))[0] for found in catalogue.versions().values())
+        return openapi2.answer(documents, request)
     parts = path.removeprefix(_ROOT + "/").split("/")
     found = ("", parts[1]) if parts[0] == "api" and len(parts) == 2 else tuple(parts[1:]) if len(parts) == 3 else ()
     if not path.startswith(_ROOT + "/") or len(found) != 2 or not catalogue.serves(*found):
         return None
-    return Response(200, encode(_document(catalogue, *found)))
+    return Response(200, _encoded(tuple(catalogue.versions()[found[0], found[1]].values()))[0])
 
 
 def _name(group: str, version: str) -> str:
     return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
-def _document(catalogue: Catalogue, group: str, version: str) -> Json:
+@functools.lru_cache(_KEPT)
+def _encoded(resources: tuple[Resource, ...]) -> tuple[bytes, str]:
+    """The document of a version, and its digest. Resources are compared by identity: a changed definition makes new ones."""
+    document = encode(_document(resources))
+    return document, hashlib.blake2b(document, digest_size=16).hexdigest().upper()
+
+
+def _document(resources: tuple[Resource, ...]) -> Json:
     schemas: dict[str, Json] = {}
     paths: Json = {}
-    for resource in catalogue.versions()[group, version].values():
+    for resource in resources:
         if "list" not in resource.about.verbs:
             continue
         name = _schema_of(resource, schemas)
@@ -92,9 +110,15 @@ def _schema_of(resource: Resource, schemas: dict[str, Json]) -> str:
         name = _named(of, schemas)
     else:
         name = ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind])
-        schemas[name] = _map(of, schemas)
+        head = {"apiVersion": _SCALARS["string"], "kind": _SCALARS["string"]}
+        head["metadata"] = {"allOf": [_reference(_named((of.fields or {})["metadata"], schemas))]}
+        schemas[name] = {**of.rules, "properties": {**of.rules.get("properties", {}), **head}}
     schemas[name] = {**schemas[name], "x-kubernetes-group-version-kind": [_kind(resource)]}
     return name
+
+
+def _reference(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _named(of: Type, schemas: dict[str, Json]) -> str:
@@ -115,11 +139,15 @@ def _schema(of: Type, schemas: dict[str, Json]) -> Json:
         else:
             made["x-kubernetes-list-type"] = "set" if of.unique else "atomic"
         return made | _patch(of)
+    if of.scalar in _NAMED:
+        name, form = _NAMED[of.scalar]
+        schemas[name] = form
+        return _reference(name)
     if not of.is_map:
         return dict(_SCALARS.get(of.scalar, {"type": "string"}))
     if not of.name:
         return _map(of, schemas) | _patch(of)
-    made = {"allOf": [{"$ref": f"#/components/schemas/{_named(of, schemas)}"}]}
+    made = {"allOf": [_reference(_named(of, schemas))]}
     if of.atomic:
         made["x-kubernetes-map-type"] = "atomic"
     return made | _patch(of)
@@ -138,6 +166,9 @@ def _map(of: Type, schemas: dict[str, Json]) -> Json:
     made: Json = {"type": "object"}
     if of.fields:
         made["properties"] = {name: _schema(inner, schemas) for name, inner in of.fields.items()}
+    if _FIELDS[0] in made.get("properties", ()):
+        schemas[_FIELDS[1]] = _FIELDS[2]
+        made["properties"][_FIELDS[0]] = _reference(_FIELDS[1])
     if of.values is not None and of.values is not FREE:
         made["additionalProperties"] = _schema(of.values, schemas)
     elif of.values is not None:

@@ -28,7 +28,12 @@ _MAGIC = b"k8s\x00"
 _DEPTH_LIMIT = 100
 _SIGN = 1 << 63
 # Kinds of the options and requests that are no resources of their own.
-_OTHERS = {"DeleteOptions": "meta.v1.DeleteOptions", "Eviction": "policy.v1.Eviction", "Scale": "autoscaling.v1.Scale"}
+_OTHERS = {
+    "DeleteOptions": "meta.v1.DeleteOptions",
+    "Eviction": "policy.v1.Eviction",
+    "Scale": "autoscaling.v1.Scale",
+    "TokenRequest": "authentication.v1.TokenRequest",
+}
 
 
 class _Broken(ValueError):

@@ -5,17 +5,27 @@ Law of the module: whoever reaches an embedded cluster may do everything, so eve
 
 from __future__ import annotations
 
+from . import metadata
 from .resources import Resource
 from .store import Json
 from .writes import Call, Writes
 
 _USER = {"username": "admin", "uid": "admin", "groups": ["system:masters", "system:authenticated"]}
-_EVERYTHING = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+_CREATE = ["create"]
+# What cluster-admin, system:basic-user, system:discovery and system:public-info-viewer allow, in this order.
+_RULES = [
+    {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+    {"verbs": _CREATE, "apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]},
+    {"verbs": _CREATE, "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]},
+]
+_INFO = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
+_DISCOVERY = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"]
+_PATHS = [{"verbs": ["*"], "nonResourceURLs": ["*"]}, *({"verbs": ["get"], "nonResourceURLs": urls} for urls in (_DISCOVERY, _INFO))]
 _STATUS: dict[str, Json] = {
     "SelfSubjectReview": {"userInfo": _USER},
     "SelfSubjectRulesReview": {
-        "resourceRules": _EVERYTHING,
-        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+        "resourceRules": _RULES,
+        "nonResourceRules": _PATHS,
         "incomplete": False,
     },
     "TokenReview": {"authenticated": True, "user": _USER},
@@ -30,4 +40,6 @@ def is_review(resource: Resource) -> bool:
 def answer(writes: Writes, call: Call, review: Json) -> Json:
     """The review with its answer."""
     made = writes.forms.track(call.resource, None, review, call.options, call.now, "")
+    if call.resource.kind == "SelfSubjectReview":
+        made["metadata"] = {"creationTimestamp": metadata.timestamp(call.now)}
     return {**made, "status": _STATUS.get(call.resource.kind, {"allowed": True})}

@@ -1,4 +1,4 @@
-"""Paths below an object: status, scale, eviction, binding, finalize.
+"""Paths below an object: status, scale, eviction, binding, token, finalize.
 
 Law of the module: a subresource is another door to the same object; each door changes one part. Field managers that write through
 one are recorded with its name.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import bodies, errors, options, patches, reads, selectors, views
+from . import bodies, errors, options, patches, reads, selectors, tokens, views
 from .errors import Cause
 from .http import Request, Response, Target
 from .options import DeleteOptions, WriteOptions
@@ -35,6 +35,8 @@ def answer(cluster: Cluster, request: Request, target: Target, resource: Resourc
             return _evict(cluster, request, target, resource, now)
         case "binding":
             return _bind(cluster, request, target, resource, now)
+        case "token":
+            return _token(cluster, request, target, resource, now)
         case "status" | "finalize" | "resize" | "ephemeralcontainers" | "approval":
             return _part(cluster, request, target, resource, now, verb)
     raise errors.ApiError(503, "ServiceUnavailable", "no kubelet runs here")
@@ -175,6 +177,13 @@ def _check_budgets(cluster: Cluster, pod: Json, now: float, dry_run: bool) -> No
         if not dry_run:
             spent = Call(budgets, *entry.key, now, WriteOptions("kube-apiserver"), "status")
             cluster.writes.change(spent, lambda obj: obj["status"].update(disruptionsAllowed=obj["status"]["disruptionsAllowed"] - 1))
+
+
+def _token(cluster: Cluster, request: Request, target: Target, resource: Resource, now: float) -> Response:
+    call = cluster.call(request, target, resource, now, "CreateOptions")
+    document, _ = bodies.read(request.body, "TokenRequest", request.content_type)
+    account = cluster.writes.existing(call).obj
+    return Response(201, encode(tokens.answer(cluster.ids, account, document, now)))
 
 
 def _bind(cluster: Cluster, request: Request, target: Target, resource: Resource, now: float) -> Response:
