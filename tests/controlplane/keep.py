@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 STOP_LIMIT_SECONDS = 20.0
 
 
-def kept_plane(binaries: Path, folder: Path, run_pid: int) -> Access:
+def kept_plane(binaries: Path, folder: Path, run_pid: int, *, controllers: bool = True) -> Access:
     """The plane in `folder`, started by the first who asks; it ends with process `run_pid`.
 
     Raises:
@@ -36,7 +36,7 @@ def kept_plane(binaries: Path, folder: Path, run_pid: int) -> Access:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "keeper.pid").exists():
-            words = [sys.executable, "-m", "tests.controlplane.keep", str(binaries), str(folder), str(run_pid)]
+            words = [sys.executable, "-m", "tests.controlplane.keep", str(binaries), str(folder), str(run_pid), str(controllers)]
             with (folder / "keeper.log").open("wb") as log:
                 keeper = subprocess.Popen(
                     words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -71,10 +71,10 @@ def _is_over(folder: Path) -> bool:
     return not (folder / "access.json").exists()
 
 
-def _keep(binaries: Path, folder: Path, run_pid: int) -> None:
+def _keep(binaries: Path, folder: Path, run_pid: int, *, controllers: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with ControlPlane(binaries, folder) as access:
+        with ControlPlane(binaries, folder, controllers=controllers) as access:
             half = folder / "access.half"
             half.write_text(json.dumps(asdict(access)))
             half.rename(folder / "access.json")
@@ -94,4 +94,4 @@ def _wait_for_the_end_of(pid: int) -> None:
 
 
 if __name__ == "__main__":
-    _keep(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    _keep(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), controllers=sys.argv[4] == "True")

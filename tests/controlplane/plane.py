@@ -46,6 +46,7 @@ class Access:
     """How to reach one plane: all that a test in another process needs. JSON in and out."""
 
     url: str
+    etcd_url: str
     token: str
     powerless_token: str
     ca_pem: str
@@ -158,7 +159,7 @@ class ControlPlane:
 
     def _start_once(self) -> Access:
         ports = _free_ports(6)
-        access = self._write_files(f"https://127.0.0.1:{ports[2]}")
+        access = self._write_files(f"https://127.0.0.1:{ports[2]}", f"http://127.0.0.1:{ports[0]}")
         self._launch("etcd", _etcd(ports[0], ports[1]))
         self._launch("kube-apiserver", _api_server(ports[0], ports[2]))
         self._until_ready(access)
@@ -171,7 +172,7 @@ class ControlPlane:
         self.access = access
         return access
 
-    def _write_files(self, url: str) -> Access:
+    def _write_files(self, url: str, etcd_url: str) -> Access:
         """Keys, certificates, tokens and the kubeconfig."""
         authority = trustme.CA()
         serving = authority.issue_cert("127.0.0.1", "localhost")
@@ -186,6 +187,7 @@ class ControlPlane:
         (self.folder / "sa.pub").write_bytes(public)
         access = Access(
             url=url,
+            etcd_url=etcd_url,
             token=secrets.token_hex(16),
             powerless_token=secrets.token_hex(16),
             ca_pem=authority.cert_pem.bytes().decode(),

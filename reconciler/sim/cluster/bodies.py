@@ -90,12 +90,12 @@ def read_yaml(body: bytes) -> Any:
         raise bad_request(f"error decoding YAML: {error}") from None
 
 
-def read_patch(body: bytes) -> Any:
-    """Read the JSON of a patch; raises `ApiError` 400."""
+def read_patch(body: bytes, head: str = "error decoding patch: ") -> Any:
+    """Read the JSON of a patch; raises `ApiError` 400, whose sentence begins with `head`."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise bad_request(f"error decoding patch: {parse_words(body, error)}") from None
+        raise bad_request(head + parse_words(body, error)) from None
 
 
 def _go_words(body: bytes, error: Exception) -> str:
@@ -119,6 +119,12 @@ def parse_words(body: bytes, error: Exception) -> str:
             what = "after object key:value pair" if "{" in text[:at] else "after array element"
         elif "Extra data" in error.msg:
             what = "after top-level value"
+    for word in ("true", "false", "null"):
+        if what == "looking for beginning of value" and text[at] == word[0]:
+            same = next(n for n in range(1, len(word)) if text[at + n : at + n + 1] != word[n])
+            if at + same >= len(text):
+                return "unexpected end of JSON input"
+            return f"invalid character '{text[at + same]}' in literal {word} (expecting '{word[same]}')"
     return f"invalid character '{text[at]}' {what}"
 
 

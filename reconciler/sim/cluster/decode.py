@@ -8,13 +8,13 @@ as written, less what its schema does not know. Nothing is changed in place; the
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
 from reconciler.lib import quantity
 
+from .golang import base64_fault
 from .schema import Type
 
 Json = dict[str, Any]
@@ -23,11 +23,17 @@ ZERO = {"string": "", "integer": 0, "number": 0, "boolean": False, "quantity": "
 
 
 class DecodeError(ValueError):
-    """A value is of another form than its field; `path` is its place, the text the server's reason."""
+    """A value does not fit its field, whose type is `of`; `path` is its place, the text the server's reason.
 
-    def __init__(self, path: str, reason: str) -> None:
+    Where the value is of another form (`misfit`) the server words it by the way that it came in, so the text is empty.
+    """
+
+    def __init__(self, path: str, of: Type, value: Any, reason: str = "") -> None:
         super().__init__(reason)
         self.path = path
+        self.of = of
+        self.value = value
+        self.misfit = not reason
 
 
 def empty(of: Type, api_version: str, kind: str) -> Json:
@@ -61,14 +67,14 @@ def stored(of: Type, value: Any, path: str = "") -> Any:
         return _copy(value)  # free-form
     if of.is_map:
         if not isinstance(value, dict):
-            raise DecodeError(path, f"{_go_kind(value)} where a map belongs")
+            raise DecodeError(path, of, value)
         if of.fields or not of.values:
             return _struct(of, value, path)
         inner = of.values
         return {key: stored(inner, _zero(inner) if each is None else each, f"{path}.{key}") for key, each in value.items()}
     if of.items is not None:
         if not isinstance(value, list):
-            raise DecodeError(path, f"{_go_kind(value)} where a list belongs")
+            raise DecodeError(path, of, value)
         item = of.items
         return [stored(item, _zero(item) if each is None else each, f"{path}[{n}]") for n, each in enumerate(value)]
     return _scalar(of, value, path)
@@ -98,7 +104,9 @@ def _zero(of: Type) -> Any:
 
 
 def _is_zero(of: Type, value: Any) -> bool:
-    """Whether Go would leave a stored value out: an empty text, list or map, 0, false; not an empty type."""
+    """Whether Go would leave a stored value out: an empty text, list or map, 0, false; not an empty type, nor any JSON."""
+    if of.scalar == "any":
+        return value is None
     if isinstance(value, dict):
         return not value and not of.fields
     return value in ("", [], None) or (of.scalar in ("integer", "number", "boolean") and not value)
@@ -116,18 +124,20 @@ def _scalar(of: Type, value: Any, path: str) -> Any:
         "quantity": isinstance(value, str | int | float) and not isinstance(value, bool),
     }
     if not good.get(of.scalar, True):
-        raise DecodeError(path, f"{_go_kind(value)} where {of.scalar} belongs")
+        raise DecodeError(path, of, value)
     try:
         if of.scalar == "quantity":
             return quantity.canonical(value)
         if of.scalar == "time":
             return _time(value, of.micro)
         if of.scalar == "bytes":
-            return base64.b64encode(base64.b64decode(value, validate=True)).decode()
-    except binascii.Error:
-        raise DecodeError(path, "illegal base64 data") from None
+            if (fault := base64_fault(value)) is not None:
+                raise DecodeError(path, of, value, f"illegal base64 data at input byte {fault}")
+            return base64.b64encode(base64.b64decode(value)).decode()
+    except DecodeError:
+        raise
     except ValueError as error:
-        raise DecodeError(path, str(error)) from None
+        raise DecodeError(path, of, value, str(error)) from None
     if of.scalar in ("integer", "int-or-string") and isinstance(value, float):
         return int(value)
     return _copy(value)
@@ -141,12 +151,6 @@ def _time(text: str, micro: bool) -> str:
     """RFC 3339 in UTC: whole seconds, or microseconds."""
     at = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
-
-
-def _go_kind(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return "object" if isinstance(value, dict) else "array"
-    return {str: "string", bool: "bool", int: "number", float: "number"}.get(type(value), "null")
 
 
 def unknown_fields(of: Type, value: Any) -> list[str]:

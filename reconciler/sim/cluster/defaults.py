@@ -120,20 +120,23 @@ def defaulted(of: Type, value: Any) -> Any:
     return _copy(value)
 
 
-def custom_defaulted(of: Type, value: Any) -> Any:
-    """A value of a custom kind with the defaults of its schema; null gives way to a default unless it is allowed."""
+def custom_defaulted(of: Type, value: Any, *, applied: bool = False) -> Any:
+    """A value of a custom kind with the defaults of its schema; null gives way to a default unless it is allowed.
+
+    A null that is neither allowed nor has a default goes too, but not from what was applied: there it is left to be refused.
+    """
     if isinstance(value, dict) and of.is_map:
         made = dict(value)
         for name, inner in (of.fields or {}).items():
             null = name in made and made[name] is None and not inner.rules.get("nullable")
             if null and inner.default is None:
-                if inner.rules:
+                if inner.rules and not applied:
                     del made[name]
             elif inner.default is not None and (null or name not in made):
                 made[name] = _copy(inner.default)
-        return {name: custom_defaulted(_inner(of, name), each) for name, each in made.items()}
+        return {name: custom_defaulted(_inner(of, name), each, applied=applied) for name, each in made.items()}
     if isinstance(value, list) and of.items is not None:
-        return [custom_defaulted(of.items, each) for each in value]
+        return [custom_defaulted(of.items, each, applied=applied) for each in value]
     return _copy(value)
 
 

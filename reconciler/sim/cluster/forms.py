@@ -7,13 +7,21 @@ know of the write. Nothing here stores, and what is given is not changed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import decode, defaults, errors, merge, metadata, resets, strategy
+from .misfits import restore_words, unmarshal_words
 from .options import WriteOptions
-from .resources import Catalogue, Resource
+from .resources import Catalogue, Resource, table
 from .schema import Type
 from .store import Json, encode
+
+
+class Patched(NamedTuple):
+    """That a document is the outcome of a patch: how the server shows it in a refusal, and whether the patch was a strategic one."""
+
+    shown: Callable[[], str]
+    strategic: bool
 
 
 class Forms:
@@ -23,13 +31,13 @@ class Forms:
         self._catalogue = catalogue
 
     def decode(
-        self, resource: Resource, document: Json, repeats: list[str], options: WriteOptions, *, patch: bool = False
+        self, resource: Resource, document: Json, repeats: list[str], options: WriteOptions, *, patched: Patched | None = None
     ) -> tuple[Json, list[str]]:
         """Read a document as an object of the kind, completed; returns it and warnings. Raises `ApiError`.
 
-        What strict reading finds in the outcome of a patch is worded as a fault of the patch.
+        What is wrong with the outcome of a patch (`patched`) is worded as a fault of the patch.
         """
-        document = _typed(resource, document)
+        document = _retyped(resource, document, patched) if patched and not resource.custom else _typed(resource, document)
         head = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
         of = resource.about.type
         found: list[str] = []
@@ -38,10 +46,11 @@ class Forms:
         try:
             obj = self._stored(resource, document)
         except decode.DecodeError as error:
-            raise errors.bad_request(head + _unmarshal_words(of, resource.kind, error)) from None
+            words = restore_words(error) if patched and patched.strategic else unmarshal_words(of, resource.kind, error)
+            raise (_wrong_patch(patched, words) if patched else errors.bad_request(head + words)) from None
         if found and options.validation == "Strict":
-            if patch:
-                raise _strict_patch(document, found)
+            if patched:
+                raise _wrong_patch(patched, f"strict decoding error: {', '.join(found)}")
             raise errors.bad_request(f"{head}strict decoding error: {', '.join(found)}")
         return self.complete(resource, obj), found
 
@@ -60,10 +69,10 @@ class Forms:
         made: Json = defaults.defaulted(of, decode.stored(of, obj.get(part) or {}, part))
         return made
 
-    def complete(self, resource: Resource, obj: Json) -> Json:
-        """The object with its defaults."""
+    def complete(self, resource: Resource, obj: Json, *, applied: bool = False) -> Json:
+        """The object with its defaults; `applied` where it is the outcome of an apply."""
         of = resource.about.type
-        made: Json = defaults.custom_defaulted(of, obj) if resource.custom else defaults.defaulted(of, obj)
+        made: Json = defaults.custom_defaulted(of, obj, applied=applied) if resource.custom else defaults.defaulted(of, obj)
         return made
 
     def empty(self, resource: Resource) -> Json:
@@ -99,10 +108,8 @@ class Forms:
         return merge.apply(self.types(resource), base, applied, by, force=options.force)
 
 
-def _strict_patch(document: Json, found: list[str]) -> errors.ApiError:
-    shown = encode({key: document[key] for key in sorted(document)}).decode()
-    cause = errors.invalid_value("patch", shown, f"strict decoding error: {', '.join(found)}")
-    return errors.invalid("", "", "", [cause])
+def _wrong_patch(patched: Patched, words: str) -> errors.ApiError:
+    return errors.invalid("", "", "", [errors.invalid_value("patch", patched.shown(), words)])
 
 
 def _typed(resource: Resource, document: Json) -> Json:
@@ -119,44 +126,33 @@ def _typed(resource: Resource, document: Json) -> Json:
         if resource.custom:
             name = (document.get("metadata") or {}).get("name", "")
             raise errors.invalid(resource.group, kind, name, [errors.invalid_value("kind", kind, f"must be {resource.kind}")])
-        group = (resource.group or "core").split(".")[0]
-        text = f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
+        text = f"converting ({resource.version}.{kind}) to ({_internal(resource)}.{resource.kind}): unknown conversion"
         raise errors.bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {text}')
     return {**document, "apiVersion": resource.api_version, "kind": resource.kind}
 
 
+def _retyped(resource: Resource, document: Json, patched: Patched) -> Json:
+    """The same for the outcome of a patch of a built-in kind: a strategic one cannot change version or kind, another may not."""
+    version, kind = document.get("apiVersion"), document.get("kind")
+    if not patched.strategic and (version, kind) != (resource.api_version, resource.kind):
+        other = table().kinds.get(f"{version}/{kind}")
+        if other is None:
+            raise _wrong_patch(patched, f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"')
+        try:
+            decode.stored(other.type, document)
+        except decode.DecodeError as error:
+            raise _wrong_patch(patched, unmarshal_words(other.type, other.kind, error)) from None
+        words = f"converting ({resource.version}.{kind}) to ({_internal(resource)}.{resource.kind}): unknown conversion"
+        raise _wrong_patch(patched, words)
+    return {**document, "apiVersion": resource.api_version, "kind": resource.kind}
+
+
+def _internal(resource: Resource) -> str:
+    """The package of a kind's internal type."""
+    return (resource.group or "core").split(".")[0]
+
+
 _SHOWN_LIMIT = 27
-_GO_TYPES = {"string": "string", "boolean": "bool", "integer": "int32", "number": "float64", "bytes": "[]uint8"}
-
-
-def _unmarshal_words(of: Type, kind: str, error: decode.DecodeError) -> str:
-    """What Go's decoder says of a value of another form than its field; other reasons are sentences already."""
-    said, where, _ = str(error).partition(" where ")
-    if not where:
-        return str(error)
-    struct, field = kind, of
-    names: list[str] = []
-    for name in error.path.replace("[", ".[").split("."):
-        if name.startswith("["):
-            field = field.items or field
-            continue
-        if not field.fields:
-            break  # Go names the map, not the key
-        struct = field.name.rpartition(".")[2] or struct
-        field = field.fields.get(name) or field
-        names.append(name)
-    path, field = ".".join(names), (field.values or field) if field.values and not field.fields else field
-    return f"json: cannot unmarshal {said} into Go struct field {struct}.{path} of type {_go_type(field)}"
-
-
-def _go_type(of: Type) -> str:
-    if of.items is not None:
-        return "[]" + _go_type(of.items)
-    if of.name:
-        return "v1." + of.name.rpartition(".")[2]
-    if of.is_map:
-        return f"map[string]{_go_type(of.values)}" if of.values else "map[string]interface {}"
-    return _GO_TYPES.get(of.scalar, "string")
 
 
 def _timeless_scale(obj: Json) -> Json:

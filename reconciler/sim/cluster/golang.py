@@ -1,4 +1,4 @@
-"""Values as Go's `fmt` prints them in the server's messages.
+"""Values as Go's libraries print and refuse them in the server's messages.
 
 Law of the module: what a value is shown as depends on nothing but the value; maps are shown by sorted key.
 """
@@ -40,3 +40,42 @@ def go_type(value: Any) -> str:
     if isinstance(value, list):
         return "[]interface {}"
     return {bool: "bool", int: "int64", float: "float64", str: "string"}.get(type(value), "<nil>")
+
+
+_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+
+
+def base64_fault(text: str) -> int | None:
+    """Where Go finds that a text is not base64 (its byte), None where it is."""
+    at = 0
+    while at < len(text):
+        found = 0  # characters of the group of four
+        while found < 4:
+            if at == len(text):
+                return None if found == 0 else at - found
+            character = text[at]
+            at += 1
+            if character in _BASE64:
+                found += 1
+            elif character == "=":
+                return _padding_fault(text, at, found)
+            elif character not in "\r\n":
+                return at - 1
+    return None
+
+
+def _padding_fault(text: str, at: int, found: int) -> int | None:
+    """The same from the first "=" (which ends before `at`) on."""
+    if found < 2:
+        return at - 1
+    while found == 2 and at < len(text) and text[at] in "\r\n":
+        at += 1
+    if found == 2:
+        if at == len(text):
+            return at
+        if text[at] != "=":
+            return at - 1
+        at += 1
+    while at < len(text) and text[at] in "\r\n":
+        at += 1
+    return at if at < len(text) else None

@@ -20,6 +20,7 @@ from .compare import Comparison, compare
 from .decode import DecodeError, empty, stored_object
 from .fields import FieldsError, FieldSet, Path, to_text
 from .managers import Entry, Identity, Managers
+from .misfits import restore_words
 from .schema import Type
 from .typed import TypedError, check, equal, merge, remove, to_set, with_named
 
@@ -107,7 +108,7 @@ def _apply(types: Types, live: Json, config: Json, by: Writer, *, force: bool) -
         made = stored_object(of, merged)
     except DecodeError as error:
         which = f"{_named(config)}; {gvk(by.api_version, by.kind)}"
-        raise errors.internal(f"failed to convert new typed object ({which}) to object: {error}") from None
+        raise errors.internal(f"failed to convert new typed object ({which}) to object: {restore_words(error)}") from None
     return _with_managers(made, _stripped(owners, me))
 
 

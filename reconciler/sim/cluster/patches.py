@@ -10,11 +10,13 @@ from typing import Any
 
 from . import bodies, errors
 from .errors import ApiError
+from .forms import Patched
+from .golang import plain
 from .http import Request
 from .options import APPLY
 from .patch import json_patch, merge_patch
 from .schema import Type
-from .store import Json
+from .store import Json, encode
 from .strategic import strategic_patch
 from .writes import Call, Writes
 
@@ -35,12 +37,24 @@ def patched(writes: Writes, call: Call, request: Request) -> tuple[Json, bool]:
         known = f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY}"
         text = f"the body of the request was in an unknown format - accepted media types include: {known}"
         raise ApiError(415, "UnsupportedMediaType", text)
-    patch = bodies.read_patch(request.body)
+    patch = bodies.read_patch(request.body, "" if kind == STRATEGIC_PATCH else "error decoding patch: ")
     live = writes.existing(call).obj
     document = changed(live, patch, kind, call.resource.about.type)
     _same_name(call, document)
-    obj, call.warnings[:] = writes.forms.decode(call.resource, document, [], call.options, patch=True)
+
+    def shown() -> str:
+        return plain(patch) if kind == STRATEGIC_PATCH else encode(_sorted_where_new(document, live)).decode()
+
+    obj, call.warnings[:] = writes.forms.decode(call.resource, document, [], call.options, patched=Patched(shown, kind == STRATEGIC_PATCH))
     return writes.update(call, obj, replace=False), False
+
+
+def _sorted_where_new(value: Any, live: Any) -> Any:
+    """A patched value as the server writes it: what the patch went through is sorted, the rest as it was."""
+    if value is live or not isinstance(value, dict):
+        return value
+    before = live if isinstance(live, dict) else {}
+    return {name: _sorted_where_new(value[name], before.get(name)) for name in sorted(value)}
 
 
 def _apply(writes: Writes, call: Call, document: Json) -> tuple[Json, bool]:
@@ -63,6 +77,8 @@ def changed(live: Json, patch: Any, kind: str, of: Type | None) -> Json:
         made: Json = json_patch(live, patch)
     elif kind == MERGE_PATCH or of is None:
         if not isinstance(patch, dict):
+            if patch is None:
+                raise errors.bad_request("Invalid JSON Patch")
             shape = "array" if isinstance(patch, list) else "string"
             text = f"json: cannot unmarshal {shape} into Go value of type map[string]interface {{}}"
             raise errors.bad_request(f"error decoding patch: {text}")

@@ -17,6 +17,15 @@ PORTS_WORDS = "must be between 1 and 65535, inclusive"
 _PORT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _POLICIES = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+# In the order in which they are looked at.
+# fmt: off
+_VOLUMES = (
+    "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi",
+    "glusterfs", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flocker",
+    "configMap", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos",
+    "scaleIO", "projected", "csi", "ephemeral", "image",
+)
+# fmt: on
 _PULL = ("Always", "IfNotPresent", "Never")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*|[ -<>-~]+")
@@ -69,7 +78,7 @@ def _volume(volume: Json, path: str) -> Iterator[Cause]:
         yield required(f"{path}.name")
     else:
         yield from (invalid_value(f"{path}.name", name, text) for text in metadata.label_words(name))
-    kinds = [key for key in volume if key != "name"]
+    kinds = sorted((key for key in volume if key != "name"), key=lambda kind: _VOLUMES.index(kind) if kind in _VOLUMES else 0)
     if not kinds:
         yield required(path, "must specify a volume type")
     for kind in kinds[1:]:

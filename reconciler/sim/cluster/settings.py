@@ -10,6 +10,7 @@ class Settings:
     """How a cluster behaves where real ones differ. Delays are in seconds."""
 
     nodes: int = 3
+    controllers: bool = True  # False: only those of the API server itself
     history_limit: int = 10_000
     pod_start_seconds: float = 1.0
     pod_stop_seconds: float = 1.0

@@ -151,7 +151,7 @@ def _after_item_directives(document: list[Any], patch: list[Any], key: str) -> t
     kept, said, replaced = list(document), [], False
     for each in patch:
         if not isinstance(each, dict):
-            raise _Refused(f"expected a map[string]interface {{}}, but received a {type(each).__name__}")
+            raise _Refused(f"list element types are not identical: {plain([document, patch])}")
         directive = each.get(DIRECTIVE)
         if directive is None:
             said.append(each)

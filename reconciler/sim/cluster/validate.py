@@ -61,6 +61,8 @@ def _node(node: Json, value: Any, path: str) -> Iterator[Cause]:
     if wanted:
         text = f'Invalid value: "{kind}": {path} in body must be of type {wanted}: "{kind}"'
         yield Cause("FieldValueTypeInvalid", text, path)
+        if value is None:
+            yield from _enum(node, value, path)
         return
     yield from _combined(node, value, path)
     if isinstance(value, str):
@@ -71,6 +73,10 @@ def _node(node: Json, value: Any, path: str) -> Iterator[Cause]:
         yield from _list(node, value, path)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield from _number(node, value, path)
+    yield from _enum(node, value, path)
+
+
+def _enum(node: Json, value: Any, path: str) -> Iterator[Cause]:
     if "enum" in node and value not in node["enum"]:
         words = (each if isinstance(each, str) else quoted(each) for each in node["enum"])
         yield unsupported(path, value, words)

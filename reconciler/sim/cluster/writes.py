@@ -14,6 +14,7 @@ from typing import Literal
 from . import admission, errors, metadata, rules, strategy
 from .forms import Forms
 from .ids import Ids
+from .notices import notices
 from .options import DeleteOptions, WriteOptions
 from .resources import Catalogue, Resource
 from .store import Entry, Json, Store, copy
@@ -67,6 +68,7 @@ class Writes:
         found += rules.create_causes(resource, obj)
         if found:
             raise errors.invalid(resource.group, resource.kind, name, found)
+        call.warnings += notices(resource, obj)
         if self.store.get(resource.storage, call.namespace, name):
             raise errors.already_exists(resource.group, resource.plural, name)
         if resource.storage == admission.SERVICES and (refused := admission.taken_address(self.store, obj)):
@@ -150,6 +152,8 @@ class Writes:
         found += rules.update_causes(resource, obj, old, part)
         if found:
             raise errors.invalid(resource.group, resource.kind, call.name, found)
+        if meta.get("generation") != old["metadata"].get("generation"):
+            call.warnings += notices(resource, obj)
         return self._finish(call, entry, obj)
 
     def _preconditions(self, call: Call, entry: Entry, meta: Json, replace: bool) -> None:
@@ -216,8 +220,8 @@ class Writes:
         sent = applied["metadata"].get("resourceVersion")
         if entry is None:
             merged["metadata"] = {**merged["metadata"], "name": call.name, "resourceVersion": None}
-            return self.create(call, self.forms.complete(resource, merged), tracked=True), True
-        merged = self.forms.complete(resource, merged)
+            return self.create(call, self.forms.complete(resource, merged, applied=True), tracked=True), True
+        merged = self.forms.complete(resource, merged, applied=True)
         merged["metadata"] = {**merged["metadata"], "resourceVersion": sent}
         return self.update(call, merged, tracked=True, replace=False), False
 

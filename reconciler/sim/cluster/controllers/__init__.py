@@ -7,6 +7,8 @@ when it wants to look again, and `Controllers.run` is called with the time.
 
 from __future__ import annotations
 
+import heapq
+
 from reconciler.sim.cluster.errors import ApiError
 from reconciler.sim.cluster.settings import Settings
 from reconciler.sim.cluster.store import Event
@@ -36,23 +38,11 @@ class Controllers:
 
     def __init__(self, writes: Writes, settings: Settings, now: float) -> None:
         world = World(writes, settings)
-        self._controllers: tuple[Controller, ...] = (
-            Definitions(world),
-            Namespaces(world),
-            Garbage(world),
-            Deployments(world),
-            ReplicaSets(world),
-            StatefulSets(world),
-            DaemonSets(world),
-            Jobs(world),
-            Scheduler(world),
-            Kubelet(world),
-            EndpointSlices(world),
-            Volumes(world),
-            Budgets(world),
-        )
+        own: tuple[Controller, ...] = (Definitions(world),)  # the API server's
+        self._controllers = own + (_managed(world) if settings.controllers else ())
         self._queue: dict[tuple[int, Item], None] = {}
         self._alarms: dict[tuple[int, Item], float] = {}
+        self._heap: list[tuple[float, tuple[int, Item]]] = []
         self.refused: dict[Item, str] = {}  # what a controller last tried in vain, and why
         writes.store.subscribe(self._on_event)
         populate(world, now)
@@ -64,10 +54,10 @@ class Controllers:
 
     def run(self, now: float) -> float | None:
         """Work until nothing is left to do now; returns when the next alarm is due."""
-        due = [key for key, at in self._alarms.items() if at <= now]
-        for key in sorted(due, key=lambda k: (self._alarms[k], k)):
-            del self._alarms[key]
-            self._queue[key] = None
+        while (first := self._first()) is not None and first[0] <= now:
+            heapq.heappop(self._heap)
+            del self._alarms[first[1]]
+            self._queue[first[1]] = None
         steps = 0
         while self._queue:
             steps += 1
@@ -75,7 +65,17 @@ class Controllers:
             key = next(iter(self._queue))
             del self._queue[key]
             self._step(key, now)
-        return min(self._alarms.values(), default=None)
+        first = self._first()
+        return first[0] if first else None
+
+    def _first(self) -> tuple[float, tuple[int, Item]] | None:
+        """The next alarm. One that was set anew stands in the heap more than once; only the last counts."""
+        while self._heap:
+            at, key = self._heap[0]
+            if self._alarms.get(key) == at:
+                return self._heap[0]
+            heapq.heappop(self._heap)
+        return None
 
     def _step(self, key: tuple[int, Item], now: float) -> None:
         number, item = key
@@ -90,5 +90,24 @@ class Controllers:
             self._alarms.pop(key, None)
         elif again <= now:
             self._queue[key] = None
-        else:
+        elif self._alarms.get(key) != again:
             self._alarms[key] = again
+            heapq.heappush(self._heap, (again, key))
+
+
+def _managed(world: World) -> tuple[Controller, ...]:
+    """The controllers that are programs of their own."""
+    return (
+        Namespaces(world),
+        Garbage(world),
+        Deployments(world),
+        ReplicaSets(world),
+        StatefulSets(world),
+        DaemonSets(world),
+        Jobs(world),
+        Scheduler(world),
+        Kubelet(world),
+        EndpointSlices(world),
+        Volumes(world),
+        Budgets(world),
+    )
