@@ -69,6 +69,7 @@ class World:
         self.owned: dict[str, dict[Item, None]] = {}  # by the owner's uid
         self.alive: dict[str, Item] = {}  # by uid
         self.loose: dict[Storage, dict[Item, None]] = {PODS: {}, REPLICASETS: {}}  # without a controller
+        self.load: dict[str, int] = {}  # pods by node
         writes.store.subscribe(self._index)
 
     def _index(self, event: Event) -> None:
@@ -83,10 +84,20 @@ class World:
             self.alive.pop(event.entry.obj["metadata"]["uid"], None)
         else:
             self.alive[after["uid"]] = item
+        if event.storage == PODS:
+            self._count(event)
         if event.storage in self.loose:
             self.loose[event.storage].pop(item, None)
             if event.type != "DELETED" and controller_of(event.entry.obj) is None:
                 self.loose[event.storage][item] = None
+
+    def _count(self, event: Event) -> None:
+        before = event.previous.obj["spec"].get("nodeName") if event.previous else None
+        after = event.entry.obj["spec"].get("nodeName") if event.type != "DELETED" else None
+        if before != after:
+            for node, more in ((before, -1), (after, 1)):
+                if node:
+                    self.load[node] = self.load.get(node, 0) + more
 
     def resource(self, of: Storage) -> Resource:
         """The resource of a storage, in the first version that serves it."""

@@ -42,12 +42,7 @@ class Scheduler:
         if not nodes:
             self._refuse(item, pod, now)
             return None
-        load = {node["metadata"]["name"]: 0 for node in nodes}
-        for other in self._world.all(PODS):
-            name = other["spec"].get("nodeName")
-            if name in load:
-                load[name] += 1
-        chosen = min(sorted(load), key=lambda name: load[name])
+        chosen = min(sorted(node["metadata"]["name"] for node in nodes), key=lambda name: self._world.load.get(name, 0))
         self._world.writes.bind(self._world.call(item, now), chosen)
         return None
 
