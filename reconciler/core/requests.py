@@ -178,7 +178,7 @@ class Requests:
             if item.resource is not None and f'namespaces "{item.id.namespace if item.id else ""}"' not in status.message:
                 cluster.refresh_discovery()
             self._rejected(item, status)
-        elif answer.status == 409 and (send.uid or not status.conflicts):
+        elif (answer.status == 409 and (send.uid or not status.conflicts)) or (send.uid and status.path == "metadata.uid"):
             item.work.move(item, "blocked")  # it is not what we looked at any more
             self.work.stand(item, "pending", status.message)
             self.work.retry(item)
