@@ -6,7 +6,7 @@ growing intervals; what was known of it stays known and is not acted on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Literal
 
 import msgspec
@@ -96,6 +96,16 @@ class Cluster:
         limit = ("timeout", f"{int(seconds)}s")
         self.ask(method, path, then, query=(*query, limit), timeout_seconds=seconds, **options)
 
+    def after(self, key: Hashable, seconds: float, then: Callable[[], None]) -> None:
+        """Call `then` so many seconds from now, and not before the cluster answers."""
+        self.wire.after(key, seconds, lambda: self._when_it_answers(key, then))
+
+    def _when_it_answers(self, key: Hashable, then: Callable[[], None]) -> None:
+        if self.state == "down":
+            self._parked[key] = then
+        else:
+            then()
+
     def act(
         self, unit: UnitKey, method: Method, path: str, then: Callable[[Answer], None], seconds: float, **options: Any
     ) -> None:
@@ -155,6 +165,8 @@ class Cluster:
         if answer.status == 200:
             if self.state == "down":
                 self.refresh_discovery()
+            else:
+                self.doubt()
             return
         problem = answer.error or f"the API server answers {answer.status}"
         if self.state == "down":
@@ -162,6 +174,17 @@ class Cluster:
             self._schedule_probe()
         else:
             self.unreachable(problem)
+
+    def doubt(self) -> None:
+        """Connections broke, or versions went back: behind the same address there may be another cluster now. Asked seldom."""
+        if not self.wire.has_timer(("doubt", self.name)):
+            self._doubted_at = max(self.wire.now.steady, self._doubted_at + DOUBT_SECONDS)
+            self.wire.at(("doubt", self.name), self._doubted_at, lambda: self.on_doubt(self))
+
+    def renew(self) -> None:
+        """It is another cluster: what is held of it is held no longer than until it is listed."""
+        for reflector in self._all_reflectors():
+            reflector.renew()
 
     def _all_reflectors(self) -> list[Reflector]:
         return [*self.reflectors.values(), *self.followed.values()]
@@ -189,6 +212,13 @@ class Cluster:
     def _discovered(self, answer: Answer, documents: list[bytes]) -> None:
         self._discovering = False
         found = discovery.parse(*documents) if len(documents) == 2 else None
+        if found is None and self.state == "up" and answer.status != 401:
+            # What it serves is known from before: that alone is no reason to do nothing more.
+            self._failures += 1
+            if answer.status == 0:
+                self.suspect()
+            self.after(("discovery", self.name), self.wire.jitter.back_off(self._failures, 1.0, PROBE_CAP_SECONDS), self.refresh_discovery)
+            return
         if found is None:
             self.unreachable(answer.error or self._discovery_refused(answer, documents))
             if self.state == "down" and not self.wire.has_timer(("probe", self.name)):
@@ -202,6 +232,9 @@ class Cluster:
                 self.wire.log("info", "cluster reachable", cluster=self.name)
             for reflector in self._all_reflectors():
                 reflector.start()
+            parked, self._parked = self._parked, {}
+            for key, then in parked.items():
+                self.wire.after(key, 0.0, then)
         self._open_reflectors()
         self._poll_for_unknown_kinds()
         self._on_state(self)
@@ -229,10 +262,12 @@ class Cluster:
         for kind, version in list(self.unknown_kinds):
             if found.find(kind.group, version, kind.kind) if version else kind in found.preferred:
                 del self.unknown_kinds[kind, version]
-        if self.unknown_kinds and not self.wire.has_timer(("unknown", self.name)):
+        if not self.unknown_kinds:
+            self.wire.cancel(("unknown", self.name))
+        elif not self.wire.has_timer(("unknown", self.name)):
             self._unknown_polls += 1
             seconds = self.wire.jitter.back_off(self._unknown_polls, 1.0, 300.0)
-            self.wire.after(("unknown", self.name), seconds, self.refresh_discovery)
+            self.after(("unknown", self.name), seconds, self.refresh_discovery)
 
     # -- our objects ----------
 

@@ -142,7 +142,7 @@ class Engine:
             self._touch_reports()
 
     def _cluster_changed(self, cluster: Cluster) -> None:
-        self.store.start()
+        self.store.cluster_changed(cluster)
         self._open(cluster)
         self.work.cluster_changed(cluster)
         self.units.changed(("cluster", cluster.name))
@@ -212,7 +212,7 @@ class Engine:
             if new is None and held is not None and held.spec is not None and not held.spec.manifests:
                 self.units.touch(unit, held.kind)  # perhaps the last of what was left of it
         if live.id.kind in ("CustomResourceDefinition", "APIService") and (old is None or new is None or _established(old, new)):
-            self.wire.after(("discovery", cluster.name), 0.1, cluster.refresh_discovery)
+            cluster.after(("discovery", cluster.name), 0.1, cluster.refresh_discovery)
 
     def _find_rests(self) -> None:
         recorded = [key for text in self.store.records if (key := UnitKey.parse(text)) is not None]

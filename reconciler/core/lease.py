@@ -93,7 +93,7 @@ class Lease:
 
     def _again(self, seconds: float) -> None:
         if not self._stopped:
-            self.wire.after("lease", self.wire.jitter.spread(seconds), self.start)
+            self.home.after("lease", self.wire.jitter.spread(seconds), self.start)
 
     def _read(self, answer: Answer) -> None:
         if answer.status == 404:
@@ -146,7 +146,7 @@ class Lease:
         if self._stopped:
             return
         if answer.status == 404:
-            self.wire.after("lease", RETRY_SECONDS, self._on_absent)
+            self.home.after("lease", RETRY_SECONDS, self._on_absent)
             return
         if answer.status not in (200, 201):
             self._again(RETRY_SECONDS)
@@ -161,7 +161,7 @@ class Lease:
         self._held_until = asked_at + ACT_SECONDS
         self.holder = ""
         self.wire.at("lease-ends", self._held_until, self._ended)
-        self.wire.after("lease", self.wire.jitter.spread(RENEW_SECONDS), lambda: self._take(self._seen[0]))
+        self.home.after("lease", self.wire.jitter.spread(RENEW_SECONDS), lambda: self._take(self._seen[0]))
         if not was_leading:
             self._on_change()
 
@@ -173,4 +173,4 @@ class Lease:
     def _ended(self) -> None:
         if not self.leading and not self._stopped:
             self._on_change()
-            self.start()
+            self._again(0.0)

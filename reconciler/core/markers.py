@@ -2,16 +2,20 @@
 
 Law of the module: each cluster holds one ConfigMap that names the installation and what it reads. A cluster marked with other sources
 under the same installation is left alone until a person decides; a mark without a record store means that the store was lost.
+
+The mark's uid is the cluster's identity: where it is another one, or none, another cluster stands behind the same address (or somebody
+deleted the mark), and all that was known of the old one is looked at anew. Asked whenever the cluster was out of reach, or in doubt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
 from .clusters import Cluster
-from .messages import Answer
+from .messages import Answer, Method
 from .settings import Settings
 from .wire import Wire
 
@@ -19,14 +23,27 @@ LABEL = "reconciler.dev/marker"
 AGAIN_SECONDS = 15.0
 
 
+class Marker(NamedTuple):
+    """One mark as it was read."""
+
+    uid: str
+    version: str
+    installation: str
+    sources: str
+
+
 class Markers:
     """The marks in all clusters. `pins` says of each whether it is tied to us ("") or why not; `on_change()` hears of both."""
 
-    def __init__(self, wire: Wire, settings: Settings, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, wire: Wire, settings: Settings, write_seconds: Callable[[], float], on_change: Callable[[], None]
+    ) -> None:
         self.wire = wire
         self.settings = settings
+        self._write_seconds = write_seconds
         self.pins: dict[str, str] = {}
         self._pinning: dict[str, None] = {}
+        self._uids: dict[str, str] = {}  # of the mark by which each cluster was known last
         self._on_change = on_change
         self._path = f"/api/v1/namespaces/{settings.store_namespace}/configmaps"
         self._ours = "\n".join(f"{s.name} {s.url} {s.path or '.'}" for s in settings.sources)
@@ -45,22 +62,25 @@ class Markers:
                 then({}, f"the marks in {clusters[0].name} cannot be read: {answer.error or answer.status}")
                 return
             for marker in _read(answer):
-                if marker["sources"] == self._ours:
-                    found[marker["installation"]] = None
+                if marker.sources == self._ours:
+                    found[marker.installation] = None
             self._find(clusters[1:], found, then)
 
         clusters[0].ask("GET", self._path, answered, query=(("labelSelector", LABEL),))
 
-    def pin(self, cluster: Cluster, installation: str) -> None:
-        """Tie a cluster to this installation and its sources, once."""
-        if cluster.name in self._pinning or self.pins.get(cluster.name) == "":
+    def pin(self, cluster: Cluster, installation: str, again: bool = False) -> None:
+        """Tie a cluster to this installation and its sources, once; or see `again` whether it still is the one that was tied."""
+        if cluster.name in self._pinning or (self.pins.get(cluster.name) == "" and not again):
             return
         if self.pins.get(cluster.name) and self.wire.has_timer(("pin", cluster.name)):
             return  # refused: asked again when its time comes
         self._pinning[cluster.name] = None
 
         def answered(answer: Answer) -> None:
-            self._seen(cluster, installation, answer)
+            if again and answer.status != 200:
+                self._pinning.pop(cluster.name, None)  # nobody knows: that ends nothing
+            else:
+                self._seen(cluster, installation, answer)
 
         cluster.ask("GET", self._path, answered, query=(("labelSelector", f"{LABEL}={installation}"),))
 
@@ -69,37 +89,49 @@ class Markers:
             self._pinned(cluster, installation, answer.error or f"the marker cannot be read: {answer.status}")
             return
         markers = _read(answer)
+        self._recognise(cluster, markers[0].uid if markers else "")
         if not markers:
-            make_namespace(self.wire, cluster, self.settings.store_namespace, lambda _: self._write(cluster, installation, "POST"))
+            make_namespace(self.wire, cluster, self.settings.store_namespace, lambda _: self._write(cluster, installation, ""))
             return
-        held, ours = _sources(markers[0]["sources"]), _sources(self._ours)
+        held, ours = _sources(markers[0].sources), _sources(self._ours)
         moved = [name for name in held if ours.get(name, held[name]) != held[name]]
         if moved:
             was, now = held[moved[0]], ours[moved[0]]
             problem = f"pinned to {was} as source {moved[0]}, this daemon reads {now}; nothing is done there until ConfigMap"
             self._pinned(cluster, installation, f"{problem} {name_of(installation)} in {self.settings.store_namespace} is deleted by hand")
         elif any(name not in held for name in ours):
-            self._write(cluster, installation, "PUT")
+            self._write(cluster, installation, markers[0].version)
         else:
             self._pinned(cluster, installation, "")
 
-    def _write(self, cluster: Cluster, installation: str, method: str) -> None:
+    def _recognise(self, cluster: Cluster, uid: str) -> None:
+        known = self._uids.get(cluster.name, "")
+        if known and uid != known:
+            self.wire.log("warning", "another cluster, or its mark was deleted: all is looked at anew", cluster=cluster.name)
+            self.pins.pop(cluster.name, None)
+            cluster.renew()
+        self._uids[cluster.name] = uid
+
+    def _write(self, cluster: Cluster, installation: str, version: str) -> None:
+        """Write the mark over the `version` that was read, "" where there was none."""
+        name = name_of(installation)
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": name_of(installation), "labels": {LABEL: installation}},
+            "metadata": {"name": name, "labels": {LABEL: installation}, **({"resourceVersion": version} if version else {})},
             "data": {"installation": installation, "sources": self._ours},
         }
 
         def answered(answer: Answer) -> None:
             ok = answer.status in (200, 201)
-            problem = "" if ok else answer.error or f"the marker cannot be written: {answer.status}"
-            self._pinned(cluster, installation, problem)
+            written = _marker(answer.body) if ok else None
+            self._uids[cluster.name] = written.uid if written else ""
+            self._pinned(cluster, installation, "" if ok else answer.error or f"the marker cannot be written: {answer.status}")
 
-        path = self._path if method == "POST" else f"{self._path}/{name_of(installation)}"
-        cluster.ask(
-            "POST" if method == "POST" else "PUT", path, answered, body=msgspec.json.encode(body), content_type="application/json"
-        )
+        method: Method = "PUT" if version else "POST"
+        path = f"{self._path}/{name}" if version else self._path
+        text = msgspec.json.encode(body)
+        cluster.write(method, path, answered, self._write_seconds(), body=text, content_type="application/json")
 
     def _pinned(self, cluster: Cluster, installation: str, problem: str) -> None:
         self._pinning.pop(cluster.name, None)
@@ -107,7 +139,7 @@ class Markers:
             self.wire.log("error", "cluster not ours to act on", cluster=cluster.name, reason=problem)
         self.pins[cluster.name] = problem
         if problem:
-            self.wire.after(("pin", cluster.name), AGAIN_SECONDS, lambda: self.pin(cluster, installation))
+            cluster.after(("pin", cluster.name), AGAIN_SECONDS, lambda: self.pin(cluster, installation))
         self._on_change()
 
 
@@ -124,7 +156,7 @@ def make_namespace(wire: Wire, cluster: Cluster, name: str, then: Callable[[str]
             then("")
             return
         then(f"namespace {name} cannot be made on {cluster.name}: {answer.error or answer.status}")
-        wire.after(("namespace", cluster.name), 5.0, lambda: make_namespace(wire, cluster, name, then))
+        cluster.after(("namespace", cluster.name), 5.0, lambda: make_namespace(wire, cluster, name, then))
 
     def looked(answer: Answer) -> None:
         if answer.status != 404:
@@ -140,10 +172,37 @@ def _sources(text: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
 
 
-def _read(answer: Answer) -> list[dict[str, str]]:
+class _Meta(msgspec.Struct):
+    uid: str = ""
+    resourceVersion: str = ""
+
+
+class _Data(msgspec.Struct):
+    installation: str
+    sources: str
+
+
+class _ConfigMap(msgspec.Struct):
+    metadata: _Meta
+    data: _Data
+
+
+class _List(msgspec.Struct):
+    items: list[msgspec.Raw]
+
+
+def _read(answer: Answer) -> list[Marker]:
     """The readable markers of a list; an answer that is no list has none."""
     try:
-        items = msgspec.json.decode(answer.body)["items"] if answer.status == 200 else []
-        return [item["data"] for item in items if {"installation", "sources"} <= item["data"].keys()]
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        items = msgspec.json.decode(answer.body, type=_List).items if answer.status == 200 else []
+    except msgspec.DecodeError:
         return []
+    return [marker for item in items if (marker := _marker(bytes(item))) is not None]
+
+
+def _marker(text: bytes) -> Marker | None:
+    try:
+        found = msgspec.json.decode(text, type=_ConfigMap)
+    except msgspec.DecodeError:
+        return None
+    return Marker(found.metadata.uid, found.metadata.resourceVersion, found.data.installation, found.data.sources)

@@ -6,6 +6,10 @@ ten thousand decoded objects would cost 200 MB, undecoded they cost 40.
 
 List and watch follow the API's own contract (kubernetes.io "efficient detection of changes"): pages by `continue`, a watch from
 the list's resourceVersion with bookmarks, 410 means list again, a clean end means watch on from the last version seen.
+
+Versions that go back mean that etcd was restored from a backup, or that this is another cluster: what is held is of a future that
+never was, and newer than all that will be told for a long time. Two lists in a row that say so are believed, and taken whole; one alone
+may come from a front-end that lags.
 """
 
 from __future__ import annotations
@@ -31,6 +35,9 @@ WATCH_SECONDS = 290
 
 WATCH_IDLE_SECONDS = 120.0
 """Silence after which a watch is dead: the server sends a bookmark about once a minute."""
+
+WENT_BACK_SECONDS = 5.0
+"""How long after a list whose version is lower than one seen before the next one is asked for."""
 
 WATCH_SHORT_SECONDS = 1.0
 """A watch that ends sooner, and told nothing, has failed however well it ended: some proxies answer and close, for ever."""
@@ -170,6 +177,9 @@ class Reflector:
         self._on_change = on_change
         self._on_complete = on_complete
         self._version = ""
+        self._highest = ""  # of all that lists and watches have told
+        self._went_back = 0  # lists in a row whose version was lower
+        self._whole = False  # the list under way is taken as it is, whatever is held
         self._watch: int | None = None
         self._opened_at = 0.0
         self._told = False  # whether the watch has brought anything
@@ -197,6 +207,15 @@ class Reflector:
         self._round += 1
         self._stop_watch()
         self.cluster.wire.cancel(self._key)
+
+    def renew(self) -> None:
+        """It is another cluster: nothing that is held is known to be there before all is listed anew."""
+        self._version = self._highest = ""
+        self._went_back = 0
+        self._whole = True
+        self.complete = False
+        if self.cluster.state == "up":
+            self.start()
 
     def forget(self) -> None:
         """The kind is not served any more: all its objects are gone."""
@@ -240,22 +259,40 @@ class Reflector:
         except msgspec.DecodeError as error:
             self._failed(200, f"the list cannot be read: {error}")
             return
+        if not self._seen and _after(self._highest, version) and not self._believe(version):
+            return
         for live in page:
             self._seen[live.id] = None
-            self._put(live)
+            self._put(live, self._whole)
         if token:
             self._list(token)
             return
         # An answer to a write of ours may have told of an object that came after the list was taken.
-        for id in [id for id, live in self.objects.items() if id not in self._seen and not _after(live.version, version)]:
+        gone = [id for id, live in self.objects.items() if id not in self._seen and (self._whole or not _after(live.version, version))]
+        for id in gone:
             self._remove(id)
         self._seen = {}
-        self._version = version
+        self._whole, self._went_back = False, 0
+        self._version = self._highest = version
         self._failures = 0
         self.problem = ""
         self.complete = True
         self._open()
         self._on_complete()
+
+    def _believe(self, version: str) -> bool:
+        """Whether a list that is older than what was seen is to be taken whole; else another one is asked for."""
+        self._went_back += 1
+        if self._whole:
+            return True
+        if self._went_back == 1:
+            self.cluster.wire.after(self._key, WENT_BACK_SECONDS, self.start)
+            return False
+        facts = {"cluster": self.cluster.name, "kind": str(self.resource.group_kind), "was": self._highest, "now": version}
+        self.cluster.wire.log("warning", "versions went back: a backup was restored, or it is another cluster", **facts)
+        self.cluster.doubt()
+        self._whole = True
+        return True
 
     def _again_from_scratch(self) -> None:
         self._version = ""
@@ -297,8 +334,12 @@ class Reflector:
                 self._stop_watch()
                 self._again_from_scratch()
                 return
+            if _after(self._version, live.version):  # versions of a watch only rise
+                self._stop_watch()
+                self._again_from_scratch()
+                return
             self._failures, self._expired, self._told = 0, 0, True
-            self._version = live.version
+            self._version = self._highest = live.version
             if event.type == "DELETED":
                 self.drop(live.id, live.uid)
             elif event.type != "BOOKMARK":
@@ -306,7 +347,8 @@ class Reflector:
 
     def _closed(self, message: WatchClosed) -> None:
         self._watch = None
-        if message.status == 410:
+        silent = not self._told and self.cluster.wire.now.steady >= self._opened_at + WATCH_IDLE_SECONDS - 1.0
+        if message.status == 410 or (message.error and silent):  # silent: a restored server waits for a version of the future
             self._again_from_scratch()
         elif message.status != 200 or message.error:
             self._failed(message.status, message.error)
@@ -330,9 +372,9 @@ class Reflector:
 
     # -- the objects ----------
 
-    def _put(self, live: Live) -> None:
+    def _put(self, live: Live, whole: bool = False) -> None:
         old = self.objects.get(live.id)
-        if old is not None and not newer(live.version, old.version):
+        if old is not None and (old.raw == live.raw if whole else not newer(live.version, old.version)):
             return  # whatever its uid: versions of one kind are of one sequence
         self.objects[live.id] = live
         self._on_change(old, live)

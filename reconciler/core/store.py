@@ -35,7 +35,9 @@ class Store:
         self.clusters = clusters
         self.home = clusters[settings.home]
         self.lease = Lease(wire, self.home, settings.store_namespace, settings.identity, self._lease_changed, self._make_namespace)
-        self.markers = Markers(wire, settings, on_change)
+        self.markers = Markers(wire, settings, lambda: self.write_seconds, on_change)
+        for cluster in clusters.values():
+            cluster.on_doubt = self.verify
         self.ready = False
         self.lost = False
         self.installation = ""
@@ -72,6 +74,17 @@ class Store:
     def pin(self, cluster: Cluster) -> None:
         """Tie a cluster to this installation."""
         self.markers.pin(cluster, self.installation)
+
+    def cluster_changed(self, cluster: Cluster) -> None:
+        """A cluster answers, or does not any more: whose mark it carries is asked again when it is back."""
+        if cluster.state == "down":
+            self.pins.pop(cluster.name, None)
+        self.start()
+
+    def verify(self, cluster: Cluster) -> None:
+        """See whether a cluster that is tied to us still carries the very mark that ties it."""
+        if self.leading and self.pins.get(cluster.name) == "":
+            self.markers.pin(cluster, self.installation, again=True)
 
     def start(self) -> None:
         """Once the home cluster answers: make the namespace, then compete for the Lease. Read-only: only read the records."""
@@ -135,7 +148,7 @@ class Store:
 
     def _load_again(self, problem: str) -> None:
         self.problem = problem
-        self.wire.after("store", LOAD_AGAIN_SECONDS, self._load)
+        self.home.after("store", LOAD_AGAIN_SECONDS, self._load)
         self._on_change()
 
     def _loaded(self, unused: tuple[str, ...]) -> None:
@@ -262,7 +275,7 @@ class Store:
         if count == 2:
             self.wire.log("error", "record not stored", record=key, reason=read_status(answer).message)
         seconds = 0.0 if count == 1 else self.wire.jitter.back_off(count - 1, 1.0, REFUSED_CAP_SECONDS)
-        self.wire.after(("reload", key), seconds, lambda: self._reload(key, then))
+        self.home.after(("reload", key), seconds, lambda: self._reload(key, then))
 
     def _reload(self, key: str, then: Callable[[bool], None]) -> None:
         """After a write that was refused or not heard: what is there now?"""
@@ -278,7 +291,7 @@ class Store:
                     else:
                         self.records.update(read([secret])[0])
                 else:
-                    self.wire.after(("reload", key), 1.0, lambda: self._reload(key, then))
+                    self.home.after(("reload", key), 1.0, lambda: self._reload(key, then))
                     return
             except (Unreadable, msgspec.DecodeError, KeyError, TypeError):
                 self._load()

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.core.identity import ClusterName, GroupKind, ObjectId
 from reconciler.core.messages import Answer, Effect, Input, OpenWatch, Request, WatchClosed
+from reconciler.sim.cluster.cluster import Cluster as SimCluster
 from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, unit
 from tests.core.test_observed import CONFIG_MAP, LIST, linked, put
 
@@ -71,6 +72,92 @@ def test_after_an_interruption_watches_go_on_where_they_were() -> None:
     world.run(60)
     assert link.held == {"a": "1", "b": "1"} and len([r for r in requests(daemon) if r.path == LIST]) == 1
     assert link.cluster.state == "up" and link.states[-1] == "up"
+
+
+def test_while_home_is_down_nothing_is_asked_of_it_but_whether_it_is_there() -> None:
+    """No Lease, no record, no mark: an hour of nothing but probes. Back again, one daemon acts."""
+    world, daemon = started({"x.yaml": config_map("x")})
+    world.rule(of("eu"), refused, times=100_000)
+    world.cut(status=0)
+    world.commit({"x.yaml": config_map("x", "2")})
+    world.run(60)
+    before = len(daemon.sent)
+    world.run(3_600)
+    sent = [e for e in daemon.sent[before:] if isinstance(e, Request | OpenWatch)]
+    assert {e.path for e in sent} == {"/version"} and 50 <= len(sent) <= 90
+    world.rules = []
+    world.until(lambda: world.get("x")["data"]["v"] == "2", 120)  # type: ignore[index]
+    assert daemon.report.leading
+
+
+@pytest.mark.parametrize("before", ["discovery", "records", "marks", "namespace"])
+def test_a_home_that_goes_away_while_we_start_is_waited_for_in_silence(before: str) -> None:
+    part = {"discovery": "/apis", "records": "/secrets", "marks": "/configmaps", "namespace": "/namespaces"}[before]
+    world = World()
+    world.commit({"x.yaml": config_map("x")})
+    daemon = world.daemon()
+    gone: list[float] = []
+
+    def cuts(effect: Effect) -> bool:
+        if isinstance(effect, Request) and part in effect.path:
+            gone.append(world.steady)
+        return bool(gone) and of("eu")(effect)
+
+    world.rule(cuts, refused, times=100_000)
+    world.run(60)
+    count = len(daemon.sent)
+    world.run(600)
+    assert {e.path for e in daemon.sent[count:] if isinstance(e, Request | OpenWatch)} == {"/version"}
+    world.rules = []
+    world.until(lambda: world.names() == ["x"], 120)
+    world.settle(daemon)
+
+
+def test_a_discovery_that_fails_once_does_not_take_a_known_cluster_away() -> None:
+    world, daemon = started({"x.yaml": config_map("x")})
+    world.rule(discovers, says(503, "an aggregated server is slow"), times=3)
+    daemon.engine.wire.after("again", 0.0, daemon.engine.clusters[ClusterName("eu")].refresh_discovery)
+    world.run(1)
+    world.commit({"x.yaml": config_map("x", "2")})
+    world.until(lambda: world.get("x")["data"]["v"] == "2", 3)  # type: ignore[index]
+    world.run(60)
+    assert daemon.said("cluster unreachable") == [] and all(rule.used == 3 for rule in world.rules)
+
+
+# -- another cluster ----------
+
+
+@pytest.mark.parametrize("out_of_reach", [True, False])
+@pytest.mark.parametrize("versions", [0, 500])
+def test_another_cluster_behind_the_same_address_gets_everything(out_of_reach: bool, versions: int) -> None:
+    """Its versions may be lower or higher than those of the old one: what is held of the old one says nothing about it."""
+    files = {f"clusters/us/{i}.yaml": config_map(f"x{i}") for i in range(3)}
+    world, daemon = started({**files, "y.yaml": config_map("y")}, clusters=("eu", "us"))
+    world.clusters["us"] = SimCluster("us", 8, world.wall)
+    for number in range(versions):
+        world.call("POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": f"other{number}"}}, cluster="us")
+    if out_of_reach:
+        world.rule(of("us"), refused, times=8)
+    for name in ("configmaps", "secrets"):
+        world.cut(name, status=0)
+    world.until(lambda: world.names(cluster="us") == ["x0", "x1", "x2"], 300)
+    world.settle(daemon, 300)
+    assert len(daemon.said("another cluster, or its mark was deleted: all is looked at anew")) == 1
+    assert daemon.requests("DELETE") == [] and daemon.report.healthy
+    labels = world.call("GET", "/api/v1/namespaces/reconciler-system/configmaps", cluster="us")[1]["items"][0]["metadata"]["labels"]
+    assert labels["reconciler.dev/marker"] == daemon.engine.store.installation
+
+
+def test_a_connection_that_breaks_is_reason_to_ask_once_whether_it_is_the_same_cluster() -> None:
+    world, daemon = started({"x.yaml": config_map("x")})
+    before = len(daemon.sent)
+    for _ in range(5):
+        world.cut("configmaps", status=0)
+        world.run(1)
+    world.run(60)
+    sent = [r for r in requests(daemon, before) if "/configmaps" in r.path]
+    assert 1 <= len(sent) <= 3 and daemon.report.healthy
+    assert [r for r in requests(daemon, before) if r.method != "GET" and "/leases" not in r.path] == []
 
 
 def test_a_list_that_always_takes_too_long_does_not_take_the_cluster_away() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterable
 from typing import cast
@@ -14,9 +15,10 @@ from reconciler.core.clusters import Cluster
 from reconciler.core.engine import Engine
 from reconciler.core.identity import ClusterName, GroupKind, Instant, ObjectId
 from reconciler.core.messages import Answer, Effect, Input, OpenWatch, Request, WatchClosed
-from reconciler.core.observed import PAGE_LIMIT, Live, Reflector
+from reconciler.core.observed import PAGE_LIMIT, WATCH_IDLE_SECONDS, Live, Reflector
 from reconciler.core.settings import ClusterSettings
 from reconciler.core.wire import Wire
+from reconciler.sim.cluster.cluster import Cluster as SimCluster
 from tests.core.driver import Daemon, Perform, World, asks, says, watches
 
 CONFIG_MAP = GroupKind("", "ConfigMap")
@@ -371,3 +373,93 @@ def test_whatever_is_lost_we_end_at_what_is_there(steps: list[tuple[int, int]]) 
         if mark != "-":
             present[name] = None
     assert sorted(present) == sorted(link.held)
+
+
+# -- versions that go back ----------
+
+
+def restore(world: World, backup: SimCluster, status: int = 0) -> None:
+    """Put a cluster back to what it was; its server was restarted with it."""
+    world.clusters["eu"] = backup
+    world.cut(status=status)
+
+
+def test_after_a_restore_what_is_held_is_what_is_there() -> None:
+    """Whatever was held is of a future that never was, and its versions are higher than all that is told from now on."""
+    world = World()
+    put(world, "kept")
+    put(world, "back")
+    link, daemon = linked(world)
+    world.run(1)
+    backup = copy.deepcopy(world.clusters["eu"])
+    put(world, "never")
+    put(world, "back", "2")
+    remove(world, "kept")
+    for number in range(20):
+        put(world, "never", str(number))
+    world.run(1)
+    assert link.held == {"back": "2", "never": "19"}
+    restore(world, backup, status=410)
+    put(world, "new")
+    world.run(20)
+    assert link.held == {"kept": "1", "back": "1", "new": "1"} and link.reflector.complete
+    assert [log["kind"] for log in daemon.said("versions went back: a backup was restored, or it is another cluster")] == ["ConfigMap"]
+    put(world, "back", "3")
+    world.run(1)
+    assert link.held["back"] == "3", "and the watch is one of the restored server"
+
+
+def test_a_watch_that_hangs_on_a_version_of_the_future_is_not_opened_again() -> None:
+    """A restored server takes the old version, and says nothing, not even bookmarks, until it has come so far again."""
+    world = World()
+    put(world, "a")
+    link, daemon = linked(world)
+    world.run(1)
+    backup = copy.deepcopy(world.clusters["eu"])
+    for number in range(2, 30):
+        put(world, "a", str(number))
+    world.run(1)
+    restore(world, backup)
+    put(world, "a", "other")
+    world.rewrite = lambda effect, lines: ()
+    world.run(WATCH_IDLE_SECONDS)
+    assert len(lists(daemon)) == 1 and link.held == {"a": "29"}
+    world.cut(error="nothing was heard for 120 s")
+    world.run(20)
+    assert link.held == {"a": "other"}
+
+
+def test_a_watch_that_goes_back_is_listed_anew() -> None:
+    world = World()
+    put(world, "a")
+    link, daemon = linked(world)
+    world.run(1)
+    put(world, "b")
+    world.run(1)
+    old = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}}
+    told = [json.dumps({"type": "BOOKMARK", "object": old}).encode() + b"\n"]
+    world.rewrite = lambda effect, lines: (told.pop(),) if told else lines
+    world.run(90)
+    assert len(lists(daemon)) == 2 and link.held == {"a": "1", "b": "1"}
+
+
+def test_one_list_of_a_front_end_that_lags_is_not_believed() -> None:
+    world = World()
+    put(world, "a")
+    link, daemon = linked(world)
+    world.run(1)
+    stale = copy.deepcopy(world.clusters["eu"])
+    put(world, "b")
+    world.run(1)
+
+    def lagging(effect: Request, perform: Perform) -> Input:
+        current, world.clusters["eu"] = world.clusters["eu"], stale
+        answer = perform()
+        world.clusters["eu"] = current
+        return answer
+
+    world.rule(asks("GET", LIST), lagging)
+    world.cut("configmaps", status=410)
+    world.run(20)
+    assert link.held == {"a": "1", "b": "1"} and ("-", "b") not in link.told
+    assert len(lists(daemon)) == 3 and link.reflector.complete
