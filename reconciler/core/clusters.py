@@ -22,8 +22,12 @@ from .wire import Wire
 
 PROBE_BASE_SECONDS = 0.5
 PROBE_CAP_SECONDS = 60.0
+DOUBT_SECONDS = 10.0
+"""How seldom a cluster that answers is asked whether it is still the same one."""
 LOOK_SINGLY = 3
 """Up to so many objects of a kind are looked for one by one; more are worth a list of the kind."""
+LOOK_HOLD_SECONDS = 5.0
+"""How long a question waits for others about its kind: one list answers all of a first install, yet no stream of events may hold it up."""
 
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -62,7 +66,11 @@ class Cluster:
         self._discover_again = False
         self._unknown_polls = 0
         self._looks: dict[GroupKind, list[tuple[ObjectId, Looked]]] = {}
+        self._looking_since = 0.0
         self._pause_until = 0.0
+        self._parked: dict[Hashable, Callable[[], None]] = {}  # what waits for the cluster to answer
+        self.on_doubt: Callable[[Cluster], None] = lambda _: None  # hears that this may be another cluster than it was
+        self._doubted_at = float("-inf")
 
     # -- asking ----------
 
@@ -364,12 +372,16 @@ class Cluster:
     # -- looking before a first apply ----------
 
     def look(self, resource: Resource, id: ObjectId, then: Looked) -> None:
-        """Find out what stands under a name, whoever owns it. Questions of one step about one kind are asked together."""
+        """Find out what stands under a name, whoever owns it. Questions about one kind are gathered, and asked together."""
+        if not self._looks:
+            self._looking_since = self.wire.now.steady
         self._looks.setdefault(resource.group_kind, []).append((id, then))
 
-    def flush_looks(self) -> None:
-        """Send the questions gathered in this step."""
+    def flush_looks(self, *, all_gathered: bool) -> None:
+        """Send the questions gathered; where there may be more at once (`all_gathered` False), only those that have waited long."""
         if not self._looks or self.discovery is None:
+            return
+        if not all_gathered and self.wire.now.steady < self._looking_since + LOOK_HOLD_SECONDS:
             return
         looks, self._looks = self._looks, {}
         for kind, wanted in looks.items():

@@ -333,7 +333,7 @@ class Engine:
         for source in self.sources.values():
             if not source.loaded:
                 return f"source {source.name} is not read yet"
-        if self.units.busy or any(not unit.planned for unit in self.units.units.values()):
+        if self.units.busy or not self.units.all_planned:
             return "not everything is planned yet"
         return ""
 

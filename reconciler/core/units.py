@@ -74,6 +74,8 @@ class Units:
         self._dirty: dict[UnitKey, None] = {}
         self._topics: dict[Topic, dict[UnitKey, None]] = {}
         self._suspect: dict[tuple[UnitKey, Topic], None] = {}
+        self._saving: dict[UnitKey, None] = {}
+        self._unplanned: dict[UnitKey, None] = {}
 
     # -- what may have changed ----------
 
@@ -82,6 +84,7 @@ class Units:
         unit = self.units.get(key)
         if unit is None:
             unit = self.units[key] = Unit(key, kind)
+            self._unplanned[key] = None
         self._dirty[key] = None
         return unit
 
@@ -90,6 +93,8 @@ class Units:
         unit = self.units.pop(key)
         self._listen(unit, {})
         self._dirty.pop(key, None)
+        self._unplanned.pop(key, None)
+        self._saving.pop(key, None)
         self.wire.cancel(("unit", key))
 
     def changed(self, topic: Topic) -> None:
@@ -100,7 +105,12 @@ class Units:
     @property
     def busy(self) -> bool:
         """Whether any unit waits to be planned or stored."""
-        return bool(self._dirty) or bool(self._suspect) or any(unit.saving for unit in self.units.values())
+        return bool(self._dirty) or bool(self._suspect) or bool(self._saving)
+
+    @property
+    def all_planned(self) -> bool:
+        """Whether of every unit a plan of what Git says now is acted on. Asked in every step, so it is kept, not counted."""
+        return not self._unplanned
 
     # -- planning ----------
 
@@ -136,6 +146,7 @@ class Units:
                 raise ValueError(f"a plan for cluster {nowhere[0].cluster}, which is not configured")
         except NotYet:
             unit.not_yet = True
+            self._note(unit)
             self._listen(unit, view.asked)
             return
         except Exception as error:  # the fence (design, law 10): a kind's fault holds its unit, nothing else
@@ -143,6 +154,7 @@ class Units:
             self._listen(unit, view.asked)
             return
         unit.spec, unit.not_yet, unit.broken, unit.proposed = spec, False, "", plan
+        self._note(unit)
         self._listen(unit, view.asked)
         self._wake(unit, plan)
         if plan.record == spec.record:
@@ -159,8 +171,15 @@ class Units:
         if broken != unit.broken:
             self.wire.log("error", "internal error", unit=str(unit.key), trace=mark, stack=trace[-4000:])
         unit.broken = broken
+        self._note(unit)
         self.wire.after(("unit", unit.key), FENCE_RETRY_SECONDS, lambda: self._again(unit.key))
         self._on_plan(unit)
+
+    def _note(self, unit: Unit) -> None:
+        if unit.planned:
+            self._unplanned.pop(unit.key, None)
+        else:
+            self._unplanned[unit.key] = None
 
     def _listen(self, unit: Unit, asked: dict[Question, Hashable]) -> None:
         for question in unit.asked:
@@ -189,9 +208,11 @@ class Units:
         if not self.store.leading:
             return  # the record is stored when this daemon leads: everything is planned anew then
         unit.saving = True
+        self._saving[unit.key] = None
 
         def saved(_ok: bool) -> None:
             unit.saving = False
+            self._saving.pop(unit.key, None)
             self._again(unit.key)
 
         self.store.save(unit.key.text, record, saved)
@@ -199,6 +220,7 @@ class Units:
     def _adopt(self, unit: Unit, plan: Plan) -> None:
         """Act on a plan from now on."""
         old, unit.plan = unit.plan, plan
+        self._note(unit)
         for lane, wanted in plan.wanted.items():
             if isinstance(wanted, Held):
                 self.work.hold(unit.key, lane, wanted)

@@ -8,6 +8,7 @@ re-checks that object alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from . import health
 from .apply import Context, InSync, Refuse, Send, decide
@@ -200,10 +201,10 @@ class Work:
                 continue
             moving = [work for work in busy if work.held is None]
             for work in moving:
-                for item in list(work.checks)[:budget]:
+                for item in list(islice(work.checks, budget)):
                     budget -= 1
                     self._check(item)
-            cluster.flush_looks()
+            cluster.flush_looks(all_gathered=not any(work.checks for work in moving))
             self._act(cluster, moving)
             for work in [work for work in busy if not work.checks and not work.acts and not work.heals]:
                 del busy[work]
@@ -220,6 +221,8 @@ class Work:
         while turns and cluster.is_open:
             still = []
             for work in turns:
+                if not cluster.slots.free:
+                    return
                 item = work.next_act(in_order=self.settings.act) if cluster.may_act(work.unit) else None
                 if item is None:
                     continue

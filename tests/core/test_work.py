@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from reconciler.core.messages import Answer, Input, Request
 from tests.core.driver import Daemon, Json, Perform, World, asks, config_map, lost, manifest, says, unheard, unit
 
 MAPS = "/api/v1/namespaces/default/configmaps"
+MAPS_EVERYWHERE = "/api/v1/configmaps"
 POD = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
 
 
@@ -40,6 +42,19 @@ def by_hand(world: World, name: str, value: str, manager: str = "kubectl-edit") 
 
 def value(world: World, name: str) -> str:
     return str(world.get(name)["data"]["v"])  # type: ignore[index]
+
+
+# -- what it costs ----------
+
+
+def test_a_first_install_lists_each_kind_once_however_many_objects_it_has() -> None:
+    """More than are checked in one step, in many folders: one look answers all of a kind, and the list to watch from is the other."""
+    files = {f"f{i}/all.yaml": f"{config_map(f'c{i}')}\n---\n{manifest('v1', 'Secret', f's{i}', 'default')}" for i in range(130)}
+    _, daemon = started({"a/ns.yaml": manifest("v1", "Namespace", "shop"), **files})
+    lists = Counter(r.path for r in daemon.requests("GET") if "PartialObjectMetadataList" in r.accept)
+    assert lists == {MAPS_EVERYWHERE: 1, MAPS_EVERYWHERE.replace("configmaps", "secrets"): 1}
+    assert sorted(applied(daemon)) == sorted(["shop", *(f"{letter}{i}" for i in range(130) for letter in "cs")])
+    assert daemon.requests("GET", "/configmaps/c") == daemon.requests("GET", "/secrets/s") == []
 
 
 # -- order ----------
