@@ -82,7 +82,9 @@ class Engine:
         if not self._started:
             self._start()
         for message in inputs:
-            if isinstance(message, Stop):
+            if self.stopping:
+                self.wire.hear_out(message)
+            elif isinstance(message, Stop):
                 self.stopping = True
                 self.store.lease.release()
             elif isinstance(message, SourceHint):

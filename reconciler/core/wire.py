@@ -150,6 +150,13 @@ class Wire:
         else:
             self._waiting.pop(message.id)(message)
 
+    def hear_out(self, message: Input) -> None:
+        """Take an answer that nobody acts on any more."""
+        if isinstance(message, WatchClosed):
+            self._watches.pop(message.id, None)
+        elif not isinstance(message, WatchLines | SourceHint | Stop):
+            self._waiting.pop(message.id, None)
+
     def log(self, level: Literal["info", "warning", "error"], message: str, **facts: Fact) -> None:
         """Tell people of one decision or outcome."""
         self.effects.append(Log(level, message, tuple(facts.items())))

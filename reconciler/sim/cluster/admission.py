@@ -12,7 +12,7 @@ from typing import Any
 from . import errors
 from .definitions import FINALIZER
 from .errors import ApiError, Cause
-from .ids import Ids
+from .ids import NODE_PORTS, Ids
 from .metadata import timestamp
 from .resources import Resource, Storage
 from .store import Json, Store
@@ -20,6 +20,7 @@ from .store import Json, Store
 NAMESPACES = Storage("", "namespaces")
 SERVICES = Storage("", "services")
 DEFINITIONS = Storage("apiextensions.k8s.io", "customresourcedefinitions")
+_CLASSES = Storage("scheduling.k8s.io", "priorityclasses")
 PROTECTED_NAMESPACES = ("default", "kube-system", "kube-public")
 _JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
 _TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
@@ -102,13 +103,30 @@ def _pod(store: Store, ids: Ids, obj: Json) -> None:
         raise errors.forbidden("", "pods", name, text)
     if spec.get("automountServiceAccountToken", found.obj.get("automountServiceAccountToken", True)):
         _mount_token(ids, spec)
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    _prioritize(store, obj)
     tolerations = spec.setdefault("tolerations", [])
     for key in _TOLERATED:
         if not any(t.get("key") in (key, None) and t.get("effect", "NoExecute") == "NoExecute" for t in tolerations):
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
     obj["status"]["qosClass"] = _service_class(spec)
+
+
+def _prioritize(store: Store, pod: Json) -> None:
+    """Look up what a pod's priority class says."""
+    spec = pod["spec"]
+    name = spec.get("priorityClassName")
+    if name:
+        found = store.get(_CLASSES, "", name)
+        if found is None:
+            text = f"no PriorityClass with name {name} was found"
+            raise errors.forbidden("", "pods", pod["metadata"].get("name", ""), text)
+        chosen: Json | None = found.obj
+    else:
+        chosen = next((entry.obj for entry in store.entries(_CLASSES) if entry.obj.get("globalDefault")), None)
+        if chosen is not None:
+            spec["priorityClassName"] = chosen["metadata"]["name"]
+    spec["priority"] = (chosen or {}).get("value", 0)
+    spec.setdefault("preemptionPolicy", (chosen or {}).get("preemptionPolicy", "PreemptLowerPriority"))
 
 
 def _mount_token(ids: Ids, spec: Json) -> None:
@@ -145,7 +163,8 @@ def _job(obj: Json) -> None:
     template = spec.setdefault("template", {}).setdefault("metadata", {})
     values = dict(zip(_JOB_LABELS, (uid, name, uid, name), strict=True))
     template["labels"] = {**(template.get("labels") or {}), **values}
-    spec.setdefault("selector", {"matchLabels": {_JOB_LABELS[0]: uid}})
+    labels = spec.setdefault("selector", {}).setdefault("matchLabels", {})
+    labels[_JOB_LABELS[0]] = uid
     # In the real server the labels of template and Job are one map where the Job brings none.
     if not metadata.get("labels"):
         metadata["labels"] = dict(template["labels"])
@@ -171,6 +190,7 @@ def allocate(store: Store, ids: Ids, service: Json, old: Json | None) -> None:
     spec = service.setdefault("spec", {})
     before: Json = (old or {}).get("spec", {})
     kind = spec.get("type", "ClusterIP")
+    _drop(spec, before, kind)
     if kind == "ExternalName":
         return
     if not spec.get("clusterIP"):
@@ -181,13 +201,40 @@ def allocate(store: Store, ids: Ids, service: Json, old: Json | None) -> None:
         old is not None and spec["clusterIP"] != before.get("clusterIP") and spec["clusterIPs"] == before.get("clusterIPs")
     ):
         spec["clusterIPs"] = [spec["clusterIP"]]
-    spec.setdefault("ipFamilies", ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    # A headless Service whose endpoints somebody else writes is of both families.
+    both = spec["clusterIP"] == "None" and not spec.get("selector") and old is None
+    spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if both else ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "RequireDualStack" if both else "SingleStack")
     if kind in ("NodePort", "LoadBalancer") and spec.get("allocateLoadBalancerNodePorts", True):
         known = {(p.get("name"), p.get("port")): p.get("nodePort") for p in before.get("ports") or []}
         for port in spec.get("ports") or []:
             if not port.get("nodePort"):
                 port["nodePort"] = known.get((port.get("name"), port.get("port"))) or _free_port(store, ids)
+
+
+_OUTSIDE = ("NodePort", "LoadBalancer")
+
+
+def _drop(spec: Json, before: Json, kind: str) -> None:
+    """Take away what a Service had by its old type and has no use for under the new one, unless it was changed too."""
+    was = before.get("type", kind)
+    if kind == "ExternalName" and was != kind:
+        _drop_unchanged(spec, before, "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+    if was == "LoadBalancer" != kind:
+        _drop_unchanged(spec, before, "allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort")
+    if was in _OUTSIDE and kind not in _OUTSIDE:
+        if not (kind == "ClusterIP" and spec.get("externalIPs")):
+            _drop_unchanged(spec, before, "externalTrafficPolicy")
+        ports, old_ports = (sorted(p["nodePort"] for p in each.get("ports") or () if p.get("nodePort")) for each in (spec, before))
+        if ports == old_ports:
+            for port in spec.get("ports") or ():
+                port.pop("nodePort", None)
+
+
+def _drop_unchanged(spec: Json, before: Json, *names: str) -> None:
+    for name in names:
+        if spec.get(name) == before.get(name):
+            spec.pop(name, None)
 
 
 def _free_address(store: Store, ids: Ids) -> str:
@@ -204,15 +251,36 @@ def _free_port(store: Store, ids: Ids) -> int:
     return port
 
 
-def taken_address(store: Store, service: Json) -> ApiError | None:
-    """The refusal of an address that another Service has."""
+def taken(store: Store, service: Json) -> ApiError | None:
+    """The refusal of an address or port that another Service has, or that is none of this cluster's."""
     spec, metadata = service.get("spec", {}), service["metadata"]
+    key = (metadata.get("namespace", ""), metadata["name"])
+    others = [entry.obj["spec"] for entry in store.entries(SERVICES) if entry.key != key]
+    if refused := _taken_port(spec, others, metadata["name"]):
+        return refused
     address = spec.get("clusterIP")
     if address in (None, "", "None"):
         return None
-    for entry in store.entries(SERVICES):
-        if entry.key != (metadata.get("namespace", ""), metadata["name"]) and entry.obj["spec"].get("clusterIP") == address:
+    for other in others:
+        if other.get("clusterIP") == address:
             text = f"failed to allocate IP {address}: provided IP is already allocated"
             cause: Any = errors.invalid_value("spec.clusterIPs", spec.get("clusterIPs"), text)
             return errors.invalid("", "Service", metadata["name"], [cause])
+    return None
+
+
+def _taken_port(spec: Json, others: list[Json], name: str) -> ApiError | None:
+    used = {(p.get("nodePort"), p.get("protocol")): None for other in others for p in other.get("ports") or ()}
+    for at, port in enumerate(spec.get("ports") or ()):
+        number = port.get("nodePort")
+        if not number:
+            continue
+        first, last = NODE_PORTS
+        text = ""
+        if not first <= number <= last:
+            text = f"provided port is not in the valid range. The range of valid ports is {first}-{last}"
+        elif (number, port.get("protocol")) in used:
+            text = "provided port is already allocated"
+        if text:
+            return errors.invalid("", "Service", name, [errors.invalid_value(f"spec.ports[{at}].nodePort", number, text)])
     return None

@@ -14,7 +14,7 @@ from typing import Any
 
 from reconciler.lib import quantity
 
-from .golang import base64_fault
+from .golang import base64_fault, time_fault
 from .schema import Type
 
 Json = dict[str, Any]
@@ -148,7 +148,9 @@ def _is_whole(value: Any) -> bool:
 
 
 def _time(text: str, micro: bool) -> str:
-    """RFC 3339 in UTC: whole seconds, or microseconds."""
+    """RFC 3339 in UTC: whole seconds, or microseconds. Raises ValueError in Go's words."""
+    if words := time_fault(text, micro):
+        raise ValueError(words)
     at = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
 

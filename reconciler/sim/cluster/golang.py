@@ -5,6 +5,7 @@ Law of the module: what a value is shown as depends on nothing but the value; ma
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -79,3 +80,22 @@ def _padding_fault(text: str, at: int, found: int) -> int | None:
     while at < len(text) and text[at] in "\r\n":
         at += 1
     return at if at < len(text) else None
+
+
+_TIME_PARTS = (
+    ("2006", r"\d{4}"), ("-", "-"), ("01", "0[1-9]|1[0-2]"), ("-", "-"), ("02", "0[1-9]|[12][0-9]|3[01]"), ("T", "T"),
+    ("15", "[01][0-9]|2[0-3]"), (":", ":"), ("04", "[0-5][0-9]"), (":", ":"), ("05", "[0-5][0-9]"),
+)  # fmt: skip
+
+
+def time_fault(text: str, micro: bool) -> str:
+    """What Go says of a text that is no time of RFC 3339 (with exactly six digits of a second, where `micro`), "" of one that is."""
+    fraction: tuple[tuple[str, str], ...] = ((".000000", r"\.\d{6}"),) if micro else (("", r"(\.\d+)?"),)
+    rest = text
+    for part, pattern in (*_TIME_PARTS, *fraction, ("Z07:00", r"Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]")):
+        found = re.match(pattern, rest)
+        if not found:
+            layout = "2006-01-02T15:04:05" + (".000000" if micro else "") + "Z07:00"
+            return f'parsing time "{text}" as "{layout}": cannot parse "{rest}" as "{part}"'
+        rest = rest[found.end() :]
+    return f'parsing time "{text}": extra text: "{rest}"' if rest else ""

@@ -13,8 +13,7 @@ import msgspec
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SERVICES = "10.0."
-_FIRST_NODE_PORT = 30_000
-_NODE_PORTS = 2_768
+NODE_PORTS = (30_000, 32_767)  # the first and the last
 _ordered = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -44,7 +43,7 @@ class Ids:
 
     def node_port(self) -> int:
         """A port of the node port range."""
-        return _FIRST_NODE_PORT + int.from_bytes(self._draw()[:4], "big") % _NODE_PORTS
+        return NODE_PORTS[0] + int.from_bytes(self._draw()[:4], "big") % (NODE_PORTS[1] - NODE_PORTS[0] + 1)
 
 
 def pod_hash(content: Any, length: int = 10) -> str:

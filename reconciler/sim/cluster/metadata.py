@@ -85,7 +85,8 @@ def subdomain_words(value: str) -> list[str]:
     return found if re.fullmatch(_SUBDOMAIN, value) else [*found, _SUBDOMAIN_WORDS]
 
 
-def _path_words(value: str) -> list[str]:
+def path_words(value: str) -> list[str]:
+    """What is wrong with a segment of a path."""
     if value in (".", ".."):
         return [f"may not be '{value}'"]
     return [f"may not contain '{c}'" for c in "/%" if c in value]
@@ -94,7 +95,7 @@ def _path_words(value: str) -> list[str]:
 def name_causes(kind: str, name: str, custom: bool) -> list[Cause]:
     """What is wrong with an object's name."""
     if kind in _PATH_NAMES and not custom:
-        words = _path_words(name)
+        words = path_words(name)
     elif kind in _LABEL_NAMES and not custom:
         words = ["must not contain dots"] if "." in name else label_words(name)
     else:

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from reconciler.lib import quantity
+
 from .resources import Resource
 
 Json = dict[str, Any]
 
+_NANOS = 10**9
 _TEMPLATES = {
     ("", "Pod"): "spec",
     ("", "PodTemplate"): "template.spec",
@@ -29,8 +32,14 @@ _TEMPLATES = {
 def notices(resource: Resource, obj: Json) -> list[str]:
     """What an object of a kind is warned of."""
     key = (resource.group, resource.kind)
+    if resource.custom:
+        return []
+    if key == ("networking.k8s.io", "Ingress") and "kubernetes.io/ingress.class" in obj["metadata"].get("annotations", {}):
+        return ["annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"]
+    if key == ("", "Service") and obj["spec"].get("clusterIP") == "None" and obj["spec"].get("sessionAffinity") != "None":
+        return ["spec.SessionAffinity is ignored for headless services"]
     path = _TEMPLATES.get(key)
-    if resource.custom or path is None:
+    if path is None:
         return []
     spec: Any = obj
     for name in path.split("."):
@@ -54,3 +63,14 @@ def _container(container: Json, path: str) -> Iterator[str]:
         if name in names and variable.get("value", "") != f"$({name})":
             yield f'{path}.env[{at}]: hides previous definition of "{name}", which may be dropped when using apply'
         names[name] = None
+    ports: dict[tuple[Any, ...], str] = {}
+    for at, port in enumerate(container.get("ports") or ()):
+        key = tuple(port.get(name) for name in ("containerPort", "protocol", "hostIP", "hostPort"))
+        if key in ports:
+            yield f"{path}.ports[{at}]: duplicate port definition with {ports[key]}"
+        ports.setdefault(key, f"{path}.ports[{at}]")
+    for side in ("limits", "requests"):
+        for name in ("ephemeral-storage", "memory"):
+            amount = ((container.get("resources") or {}).get(side) or {}).get(name)
+            if amount is not None and quantity.parse(amount).nanos % _NANOS:
+                yield f'{path}.resources.{side}[{name}]: fractional byte value "{amount}" is invalid, must be an integer'

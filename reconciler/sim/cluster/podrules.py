@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from reconciler.lib import quantity
+
 from . import metadata
 from .errors import Cause, duplicate, invalid_value, not_found_value, required, unsupported
 from .store import Json
@@ -69,7 +71,7 @@ def _policies(spec: Json, path: str, policies: Sequence[str]) -> Iterator[Cause]
     elif restart not in policies:
         yield unsupported(f"{path}.restartPolicy", restart, policies)
     if dns is not None and dns not in _DNS:
-        yield unsupported(f"{path}.dnsPolicy", dns, sorted(_DNS))
+        yield unsupported(f"{path}.dnsPolicy", dns, _DNS)
 
 
 def _volume(volume: Json, path: str) -> Iterator[Cause]:
@@ -106,9 +108,25 @@ def _container(container: Json, path: str, volumes: Json) -> Iterator[Cause]:
     for at, variable in enumerate(container.get("env") or ()):
         yield from _variable(variable, f"{path}.env[{at}]")
     yield from _mounts(container.get("volumeMounts") or (), f"{path}.volumeMounts", volumes)
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if name in container and not any(way in container[name] for way in ("exec", "grpc", "httpGet", "tcpSocket")):
+            yield required(f"{path}.{name}", "must specify a handler type")
+    yield from _resources(container.get("resources") or {}, f"{path}.resources")
     pull = container.get("imagePullPolicy")
     if pull is not None and pull not in _PULL:
         yield unsupported(f"{path}.imagePullPolicy", pull, _PULL)
+
+
+def _resources(resources: Json, path: str) -> Iterator[Cause]:
+    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+    for side, amounts in (("limits", limits), ("requests", requests)):
+        for name in sorted(amounts):
+            if quantity.parse(amounts[name]).nanos < 0:
+                yield invalid_value(f"{path}.{side}[{name}]", amounts[name], "must be greater than or equal to 0")
+    for name in sorted(requests):
+        if name in limits and quantity.parse(requests[name]).nanos > quantity.parse(limits[name]).nanos:
+            text = f"must be less than or equal to {name} limit of {limits[name]}"
+            yield invalid_value(f"{path}.requests", requests[name], text)
 
 
 def _ports(ports: Sequence[Json], path: str) -> Iterator[Cause]:
@@ -137,7 +155,7 @@ def _ports(ports: Sequence[Json], path: str) -> Iterator[Cause]:
 def port_name(name: str, path: str) -> Iterator[Cause]:
     """What is wrong with the name of a port."""
     if len(name) > 15:
-        yield invalid_value(path, name, "must be no more than 15 bytes")
+        yield invalid_value(path, name, "must be no more than 15 characters")
     if not re.fullmatch(r"[-a-z0-9]+", name):
         yield invalid_value(path, name, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     elif not re.search("[a-z]", name):
@@ -157,7 +175,7 @@ def _variable(variable: Json, path: str) -> Iterator[Cause]:
         yield invalid_value(f"{path}.name", name, text)
     source = variable.get("valueFrom")
     if source is not None:
-        if variable.get("value"):
+        if variable.get("value") and source:
             yield invalid_value(f"{path}.valueFrom", "", "may not be specified when `value` is not empty")
         if len(source) != 1:
             word = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from . import metadata, podrules, validate, workloadrules
-from .errors import Cause, duplicate, forbidden_field, invalid_value, required, unsupported
+from . import accessrules, metadata, networkrules, selectors, validate, workloadrules
+from .errors import Cause, forbidden_field, invalid_value, required, unsupported
 from .resources import Resource
 from .store import Json
 
@@ -24,12 +24,18 @@ _KEY_WORDS = (
     "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
 _CLAIM_WORDS = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+_PERCENT_WORDS = (
+    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
+    "regex used for validation is '[0-9]+%')"
+)
 _SECRET_KEYS = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
+# Of these the strategy looks at what may not change, after the rules.
+_FIXED_LATE = (("apps", "Deployment"), ("apps", "ReplicaSet"), ("apps", "DaemonSet"))
 # A PUT of these must name the version that it replaces.
 _VERSIONED = (
     "CustomResourceDefinition",
@@ -55,8 +61,10 @@ def update_causes(resource: Resource, obj: Json, old: Json, part: str) -> list[C
         return []
     rule = None if resource.custom else _UPDATES.get((resource.group, resource.kind))
     found = list(rule(obj, old)) if rule else []
+    late = (resource.group, resource.kind) in _FIXED_LATE
     changed = {k: v for k, v in obj.items() if k != "metadata"} != {k: v for k, v in old.items() if k != "metadata"}
-    return found + (create_causes(resource, obj) if changed else [])
+    wrong = create_causes(resource, obj) if changed else []
+    return wrong + found if late else found + wrong
 
 
 def needs_version(resource: Resource) -> bool:
@@ -80,6 +88,9 @@ def _keys(obj: Json, field: str) -> Iterator[Cause]:
 
 def _config_map(obj: Json) -> Iterator[Cause]:
     yield from _keys(obj, "data")
+    for key in sorted(obj.get("data") or ()):
+        if key in (obj.get("binaryData") or ()):
+            yield invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData")
     yield from _keys(obj, "binaryData")
 
 
@@ -106,59 +117,7 @@ def _data_update(*fields: str) -> UpdateRule:
     return rule
 
 
-# -- networking, storage, policy ----------------------------------------------------------------------------------------------
-
-
-def _service(obj: Json) -> Iterator[Cause]:
-    spec = obj.get("spec") or {}
-    kind = spec.get("type")
-    ports = spec.get("ports") or []
-    if not ports and spec.get("clusterIP") != "None" and kind != "ExternalName":
-        yield required("spec.ports")
-    if kind == "ExternalName" and not spec.get("externalName"):
-        yield invalid_value("spec.externalName", "", "must not be empty")
-    names: dict[str, None] = {}
-    seen: dict[tuple[object, object], None] = {}
-    for at, port in enumerate(ports):
-        yield from _service_port(port, f"spec.ports[{at}]", len(ports) > 1, names)
-        pair = (port.get("protocol"), port.get("port"))
-        if pair in seen:
-            yield duplicate(f"spec.ports[{at}]", {"port": port.get("port"), "protocol": port.get("protocol")})
-        seen[pair] = None
-    for key in sorted(spec.get("selector") or {}):
-        yield from (invalid_value("spec.selector", key, text) for text in metadata.qualified_words(key))
-    if spec.get("sessionAffinity") not in (None, "None", "ClientIP"):
-        yield unsupported("spec.sessionAffinity", spec["sessionAffinity"], ("ClientIP", "None"))
-    if kind not in ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"):
-        yield unsupported("spec.type", kind, ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"))
-
-
-def _service_port(port: Json, path: str, named: bool, names: dict[str, None]) -> Iterator[Cause]:
-    name = port.get("name", "")
-    if not name and named:
-        yield required(f"{path}.name")
-    elif name:
-        yield from (invalid_value(f"{path}.name", name, text) for text in metadata.label_words(name))
-        if name in names:
-            yield duplicate(f"{path}.name", name)
-        names[name] = None
-    number, inner = port.get("port", 0), port.get("targetPort")
-    if not 1 <= number <= 65535:
-        yield invalid_value(f"{path}.port", number, podrules.PORTS_WORDS)
-    if port.get("protocol", "TCP") not in ("SCTP", "TCP", "UDP"):
-        yield unsupported(f"{path}.protocol", port["protocol"], ("SCTP", "TCP", "UDP"))
-    if isinstance(inner, int) and not 1 <= inner <= 65535:
-        yield invalid_value(f"{path}.targetPort", inner, podrules.PORTS_WORDS)
-    elif isinstance(inner, str):
-        yield from podrules.port_name(inner, f"{path}.targetPort")
-
-
-def _service_update(obj: Json, old: Json) -> Iterator[Cause]:
-    new, before = obj["spec"], old["spec"]
-    if before.get("type") == "ExternalName" or new.get("type") == "ExternalName":
-        return
-    if before.get("clusterIP") and new.get("clusterIP") != before["clusterIP"]:
-        yield invalid_value("spec.clusterIPs[0]", new.get("clusterIPs"), "may not change once set")
+# -- storage, policy ----------------------------------------------------------------------------------------------------------
 
 
 def _claim(obj: Json) -> Iterator[Cause]:
@@ -186,16 +145,61 @@ def _claim_update(obj: Json, old: Json) -> Iterator[Cause]:
         yield forbidden_field("spec", _CLAIM_WORDS)
 
 
-def _role_ref(obj: Json, old: Json) -> Iterator[Cause]:
-    if obj.get("roleRef") != old.get("roleRef"):
-        yield invalid_value("roleRef", obj.get("roleRef"), "cannot change roleRef")
-
-
 def _budget(obj: Json) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     if "minAvailable" in spec and "maxUnavailable" in spec:
-        text = "minAvailable and maxUnavailable cannot be both set"
-        yield invalid_value("spec", spec, text)
+        names = ("MinAvailable", "Selector", "MaxUnavailable", "UnhealthyPodEvictionPolicy")
+        shown = {name: spec.get(name[0].lower() + name[1:]) for name in names}
+        yield invalid_value("spec", shown, "minAvailable and maxUnavailable cannot be both set")
+    for name in ("minAvailable", "maxUnavailable"):
+        if name in spec:
+            yield from _share(spec[name], f"spec.{name}")
+    policy = spec.get("unhealthyPodEvictionPolicy")
+    if policy not in (None, "IfHealthyBudget", "AlwaysAllow"):
+        yield unsupported("spec.unhealthyPodEvictionPolicy", policy, ("AlwaysAllow", "IfHealthyBudget"))
+    if spec.get("selector") is not None:
+        yield from selectors.selector_causes(spec["selector"], "spec.selector")
+
+
+def _share(value: int | str, path: str) -> Iterator[Cause]:
+    """A number, or a percentage up to 100."""
+    if isinstance(value, int):
+        if value < 0:
+            yield invalid_value(path, value, "must be greater than or equal to 0")
+    elif not re.fullmatch("[0-9]+%", value):
+        yield invalid_value(path, value, _PERCENT_WORDS)
+    elif int(value[:-1]) > 100:
+        yield invalid_value(path, value, "must not be greater than 100%")
+
+
+def _lease(obj: Json) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    if spec.get("leaseDurationSeconds", 1) <= 0:
+        yield invalid_value("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0")
+    if spec.get("leaseTransitions", 0) < 0:
+        yield invalid_value("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0")
+
+
+def _autoscaler(obj: Json) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    least, most = spec.get("minReplicas", 1), spec.get("maxReplicas", 0)
+    if least < 1:
+        yield invalid_value("spec.minReplicas", least, "must be greater than or equal to 1")
+    if most == 0:
+        yield required("spec.maxReplicas", "must be set and greater than 0")
+    elif most < 1:
+        yield invalid_value("spec.maxReplicas", most, "must be greater than or equal to 1")
+    if most < least:
+        yield invalid_value("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
+    target = spec.get("scaleTargetRef") or {}
+    for name in ("kind", "name"):
+        if not target.get(name):
+            yield required(f"spec.scaleTargetRef.{name}")
+        else:
+            words = metadata.path_words(target[name])
+            yield from (invalid_value(f"spec.scaleTargetRef.{name}", target[name], text) for text in words)
+    if "/" not in target.get("apiVersion", ""):
+        yield invalid_value("spec.scaleTargetRef.apiVersion", target.get("apiVersion", ""), "apiVersion must specify API group")
 
 
 def _revision_update(obj: Json, old: Json) -> Iterator[Cause]:
@@ -254,22 +258,30 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("", "ConfigMap"): _config_map,
     ("", "Secret"): _secret,
     ("", "Pod"): workloadrules.pod,
-    ("", "Service"): _service,
+    ("", "Service"): networkrules.service,
     ("", "PersistentVolumeClaim"): _claim,
     ("apps", "Deployment"): workloadrules.deployment,
     ("apps", "ReplicaSet"): workloadrules.scaled,
-    ("apps", "StatefulSet"): workloadrules.scaled,
-    ("apps", "DaemonSet"): workloadrules.scaled,
+    ("apps", "StatefulSet"): workloadrules.stateful,
+    ("apps", "DaemonSet"): workloadrules.daemon,
     ("batch", "Job"): workloadrules.job,
     ("batch", "CronJob"): workloadrules.cron_job,
+    ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+    ("coordination.k8s.io", "Lease"): _lease,
+    ("networking.k8s.io", "Ingress"): networkrules.ingress,
+    ("networking.k8s.io", "NetworkPolicy"): networkrules.network_policy,
     ("policy", "PodDisruptionBudget"): _budget,
+    ("rbac.authorization.k8s.io", "Role"): accessrules.role,
+    ("rbac.authorization.k8s.io", "ClusterRole"): accessrules.cluster_role,
+    ("rbac.authorization.k8s.io", "RoleBinding"): accessrules.role_binding,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): accessrules.cluster_role_binding,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
 }
 _UPDATES: dict[tuple[str, str], UpdateRule] = {
     ("", "ConfigMap"): _data_update("data", "binaryData"),
     ("", "Secret"): _data_update("data"),
     ("", "Pod"): workloadrules.pod_update,
-    ("", "Service"): _service_update,
+    ("", "Service"): networkrules.service_update,
     ("", "PersistentVolumeClaim"): _claim_update,
     ("apps", "Deployment"): workloadrules.selector_fixed,
     ("apps", "ReplicaSet"): workloadrules.selector_fixed,
@@ -277,8 +289,8 @@ _UPDATES: dict[tuple[str, str], UpdateRule] = {
     ("apps", "StatefulSet"): workloadrules.stateful_update,
     ("apps", "ControllerRevision"): _revision_update,
     ("batch", "Job"): workloadrules.job_update,
-    ("rbac.authorization.k8s.io", "RoleBinding"): _role_ref,
-    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _role_ref,
+    ("rbac.authorization.k8s.io", "RoleBinding"): accessrules.binding_update,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): accessrules.binding_update,
     ("storage.k8s.io", "StorageClass"): _storage_class_update,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition_update,
 }

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .errors import ApiError, bad_request
+from . import metadata
+from .errors import ApiError, Cause, bad_request, forbidden_field, invalid_value, required
 
 Json = dict[str, Any]
 _TOKEN = re.compile(r"\s*(==|!=|=|!|,|\(|\)|>|<|[^\s=!,()<>]+)")
@@ -264,3 +265,27 @@ def selector_text(spec: Json | None) -> str:
         else:
             parts.append(f"{key} {operator} ({','.join(sorted(values))})")
     return ",".join(parts)
+
+
+def selector_causes(spec: Json, path: str) -> list[Cause]:
+    """What is wrong with a LabelSelector."""
+    found: list[Cause] = []
+    for key, value in sorted((spec.get("matchLabels") or {}).items()):
+        found += [invalid_value(f"{path}.matchLabels", key, text) for text in metadata.qualified_words(key)]
+        found += [invalid_value(f"{path}.matchLabels", value, text) for text in metadata.value_words(value)]
+    for at, expression in enumerate(spec.get("matchExpressions") or ()):
+        below = f"{path}.matchExpressions[{at}]"
+        operator, values = expression.get("operator", ""), expression.get("values") or []
+        if operator in ("In", "NotIn"):
+            if not values:
+                found.append(required(f"{below}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                found.append(forbidden_field(f"{below}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"))
+        else:
+            found.append(invalid_value(f"{below}.operator", operator, "not a valid selector operator"))
+        key = expression.get("key", "")
+        found += [invalid_value(f"{below}.key", key, text) for text in metadata.qualified_words(key)]
+        for number, value in enumerate(values):
+            found += [invalid_value(f"{below}.values[{number}]", value, text) for text in metadata.value_words(value)]
+    return found

@@ -83,6 +83,7 @@ _ANSWERS_WITH_OBJECT = (
     ("resource.k8s.io", "DeviceClass"),
     ("networking.k8s.io", "ServiceCIDR"),
 )
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 ORPHAN_FINALIZER = "orphan"
 FOREGROUND_FINALIZER = "foregroundDeletion"
 JOB_WARNING = (
@@ -162,6 +163,15 @@ def next_generation(resource: Resource, obj: Json, old: Json, part: str = "") ->
     if (resource.group, resource.kind) == ("apps", "Deployment") and part != "status":
         changed = changed or (obj["metadata"].get("annotations") or {}) != (old["metadata"].get("annotations") or {})
     return (generation or 0) + 1 if changed else generation
+
+
+def count_templates(resource: Resource, obj: Json, old: Json) -> None:
+    """Keep the annotation in which a DaemonSet counts its templates."""
+    if (resource.group, resource.kind) != ("apps", "DaemonSet"):
+        return
+    count = int(old["metadata"].get("annotations", {}).get(TEMPLATE_GENERATION, "1"))
+    count += obj["spec"].get("template") != old["spec"].get("template")
+    obj["metadata"]["annotations"] = {**(obj["metadata"].get("annotations") or {}), TEMPLATE_GENERATION: str(count)}
 
 
 def _wish(obj: Json, without_status: bool = True) -> Json:

@@ -89,11 +89,30 @@ def deployment(obj: Json) -> Iterator[Cause]:
 
 
 def scaled(obj: Json) -> Iterator[Cause]:
-    """What is wrong with a ReplicaSet, StatefulSet or DaemonSet."""
+    """What is wrong with a ReplicaSet."""
     spec = obj.get("spec") or {}
     yield from _not_negative(spec, "replicas", "minReadySeconds")
     yield from _selector(spec)
     yield from _template(spec)
+
+
+def stateful(obj: Json) -> Iterator[Cause]:
+    """What is wrong with a StatefulSet."""
+    strategy = (obj.get("spec") or {}).get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete" and "rollingUpdate" in strategy:
+        rolling = strategy["rollingUpdate"]
+        shown = {"Partition": rolling.get("partition", 0), "MaxUnavailable": rolling.get("maxUnavailable")}
+        yield invalid_value("spec.updateStrategy.rollingUpdate", shown, "only allowed for updateStrategy 'RollingUpdate'")
+    yield from scaled(obj)
+
+
+def daemon(obj: Json) -> Iterator[Cause]:
+    """What is wrong with a DaemonSet."""
+    spec = obj.get("spec") or {}
+    if spec.get("selector") is not None:
+        yield from _selector(spec)
+    yield from _template(spec)
+    yield from _not_negative(spec, "minReadySeconds", "revisionHistoryLimit")
 
 
 def selector_fixed(obj: Json, old: Json) -> Iterator[Cause]:
@@ -115,12 +134,25 @@ def stateful_update(obj: Json, old: Json) -> Iterator[Cause]:
 def job(obj: Json) -> Iterator[Cause]:
     """What is wrong with a Job."""
     spec = obj.get("spec") or {}
-    yield from _not_negative(spec, "parallelism", "completions", "backoffLimit", "activeDeadlineSeconds")
+    yield from _not_negative(spec, "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit")
+    yield from _job_selector(obj, spec)
     inner = (spec.get("template") or {}).get("spec") or {}
     yield from podrules.causes(inner, "spec.template.spec")
     restart = inner.get("restartPolicy")
     if restart not in ("OnFailure", "Never"):
         yield required("spec.template.spec.restartPolicy", _JOB_POLICIES)
+
+
+def _job_selector(obj: Json, spec: Json) -> Iterator[Cause]:
+    """A selector is made by the server, unless `manualSelector` is set."""
+    selector, labels = spec.get("selector"), (spec.get("template") or {}).get("metadata", {}).get("labels")
+    if selector is None:
+        yield required("spec.selector")
+    elif not spec.get("manualSelector"):
+        if selector != {"matchLabels": {"batch.kubernetes.io/controller-uid": obj["metadata"].get("uid")}}:
+            yield invalid_value("spec.selector", selector, "`selector` not auto-generated")
+    if selector is None or not selectors.matches(selectors.object_selector(selector), labels or {}):
+        yield invalid_value("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
 
 
 def job_update(obj: Json, old: Json) -> Iterator[Cause]:

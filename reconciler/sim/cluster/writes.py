@@ -71,7 +71,7 @@ class Writes:
         call.warnings += notices(resource, obj)
         if self.store.get(resource.storage, call.namespace, name):
             raise errors.already_exists(resource.group, resource.plural, name)
-        if resource.storage == admission.SERVICES and (refused := admission.taken_address(self.store, obj)):
+        if resource.storage == admission.SERVICES and (refused := admission.taken(self.store, obj)):
             raise refused
         if call.options.dry_run:
             return metadata_ordered(obj)
@@ -146,12 +146,15 @@ class Writes:
         meta["generation"] = old["metadata"].get("generation")
         if resource.storage == admission.SERVICES:
             admission.allocate(self.store, self.ids, obj, old)
+        strategy.count_templates(resource, obj, old)
         meta["generation"] = strategy.next_generation(resource, obj, old, call.part)
         obj["metadata"] = meta = metadata.ordered(meta)
         found = metadata.update_causes(meta, old["metadata"], resource.kind, resource.namespaced, resource.custom)
         found += rules.update_causes(resource, obj, old, part)
         if found:
             raise errors.invalid(resource.group, resource.kind, call.name, found)
+        if resource.storage == admission.SERVICES and obj["spec"] != old["spec"] and (refused := admission.taken(self.store, obj)):
+            raise refused
         if meta.get("generation") != old["metadata"].get("generation"):
             call.warnings += notices(resource, obj)
         return self._finish(call, entry, obj)
