@@ -222,6 +222,9 @@ class Writes:
         merged = self.forms.apply(resource, live, applied, call.options, call.now, call.part)
         sent = applied["metadata"].get("resourceVersion")
         if entry is None:
+            if uid := applied["metadata"].get("uid"):
+                text = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise errors.conflict(resource.group, resource.plural, call.name, text)
             merged["metadata"] = {**merged["metadata"], "name": call.name, "resourceVersion": None}
             return self.create(call, self.forms.complete(resource, merged, applied=True), tracked=True), True
         merged = self.forms.complete(resource, merged, applied=True)
