@@ -6,6 +6,7 @@ Law of the module: nothing that matters is left out, and what servers draw or co
 * A resourceVersion of an object is its rank among all that the script saw: equal and later still compare. That of a list or bookmark,
   which others' writes may raise at any time, says after which of those versions it is; later pages say whether it is that of the first.
 * Times are compared as they are: the embedded server's clock is set by the real one's answers. Only ages in tables are not.
+* Where a refusal shows a diff of the server's own Go structs, that is cut off.
 * A continue token is opened; Go's maps have no order, so of refusals that list several faults the order is not compared.
 """
 
@@ -23,6 +24,7 @@ Json = dict[str, Any]
 HEADERS = ("content-type", "warning", "retry-after", "allow")
 _UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TOKEN_VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
+_PORT = re.compile(r"(?<=Invalid value: )3[0-2]\d{3}(?=: provided port)")
 _AGE = re.compile(r"(?<![\w.])\d{1,2}s(?![\w.])")
 # Versions that stand in sentences; (?P<mine>) is one of an object, (?P<server>) one that only the server knows.
 _TOLD = re.compile(
@@ -30,6 +32,8 @@ _TOLD = re.compile(
     r"|\"resourceVersion\\\\*\":\\\\*\"(?P<shown>\d+)|ResourceVersion in the precondition \((?P<wanted>\d+)\)"
     r"|ResourceVersion in record \((?P<mine>\d+)\)"
 )
+_OBJECT = re.compile(r'(?<=Invalid value: )"\{(?:[^"\\]|\\.)*\}"')
+_DIFF = re.compile(r"\n@@ -.*", re.DOTALL)
 _ADDRESS_KEYS = ("clusterIP", "clusterIPs")
 _PORT_KEYS = ("nodePort", "healthCheckNodePort")
 
@@ -63,7 +67,11 @@ def _times(value: Any) -> Iterator[str]:
 def comparable(answers: Sequence[Answer]) -> list[Any]:
     """All answers to one script, in a form that is equal where the servers did the same."""
     look = _Look([each.document for each in answers])
-    return [[each.status, dict(each.headers), look.at(each.document)] for each in answers]
+    return [[each.status, _by_name(each.headers), look.at(each.document)] for each in answers]
+
+
+def _by_name(headers: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    return {name: [value for each, value in headers if each == name] for name in sorted(dict(headers))}
 
 
 class _Look:
@@ -98,7 +106,7 @@ class _Look:
             elif key == "continue" and each:
                 made[key] = self._token(each)
             elif key == "message" and isinstance(each, str):
-                made[key] = _unordered(self._text(each))
+                made[key] = _unordered(self._text(_OBJECT.sub(_sorted_object, each)))
             elif key == "causes" and isinstance(each, list):
                 made[key] = sorted(self.at(each), key=lambda cause: json.dumps(cause, sort_keys=True))
             else:
@@ -121,6 +129,7 @@ class _Look:
         for name, shown in self._names.items():
             text = text.replace(name, shown)
         text = _UID.sub(lambda found: self._numbered("uid", found[0]), text)
+        text = _PORT.sub(lambda found: self._numbered("port", int(found[0])), text)
         text = _TOKEN_VOLUME.sub(lambda found: self._numbered("volume", found[0]), text)
         return _TOLD.sub(self._told, text)
 
@@ -169,7 +178,13 @@ def _generated(value: Any) -> Iterator[tuple[str, str]]:
     yield from found.items()
 
 
+def _sorted_object(found: re.Match[str]) -> str:
+    """An object that a sentence shows, with its names in one order."""
+    return json.dumps(json.dumps(json.loads(json.loads(found[0])), sort_keys=True, separators=(",", ":")))
+
+
 def _unordered(message: str) -> str:
     """A sentence whose listed faults are in one order."""
+    message = _DIFF.sub("", message)
     head, several, rest = message.partition("errors:\n")
     return head + several + "\n".join(sorted(rest.split("\n"))) if several else message

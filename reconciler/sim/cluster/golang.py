@@ -5,6 +5,7 @@ Law of the module: what a value is shown as depends on nothing but the value; ma
 
 from __future__ import annotations
 
+import calendar
 import re
 from typing import Any
 
@@ -82,20 +83,29 @@ def _padding_fault(text: str, at: int, found: int) -> int | None:
     return at if at < len(text) else None
 
 
-_TIME_PARTS = (
-    ("2006", r"\d{4}"), ("-", "-"), ("01", "0[1-9]|1[0-2]"), ("-", "-"), ("02", "0[1-9]|[12][0-9]|3[01]"), ("T", "T"),
-    ("15", "[01][0-9]|2[0-3]"), (":", ":"), ("04", "[0-5][0-9]"), (":", ":"), ("05", "[0-5][0-9]"),
-)  # fmt: skip
+_TIME_PARTS = tuple(
+    (part, pattern or re.escape(part))
+    for part, pattern in zip(("2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"), (r"\d{4}", *("", r"\d\d") * 5), strict=True)
+)
+_TIME_LIMITS = (("month", 1, 12), ("day", 1, 31), ("hour", 0, 23), ("minute", 0, 59), ("second", 0, 59))
 
 
 def time_fault(text: str, micro: bool) -> str:
     """What Go says of a text that is no time of RFC 3339 (with exactly six digits of a second, where `micro`), "" of one that is."""
-    fraction: tuple[tuple[str, str], ...] = ((".000000", r"\.\d{6}"),) if micro else (("", r"(\.\d+)?"),)
-    rest = text
-    for part, pattern in (*_TIME_PARTS, *fraction, ("Z07:00", r"Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]")):
+    fraction = (".000000", r"\.\d{6}") if micro else ("", r"(\.\d+)?")
+    rest, numbers = text, []
+    for part, pattern in (*_TIME_PARTS, fraction, ("Z07:00", r"Z|[+-]([01]\d|2[0-3]):[0-5]\d")):
         found = re.match(pattern, rest)
         if not found:
             layout = "2006-01-02T15:04:05" + (".000000" if micro else "") + "Z07:00"
             return f'parsing time "{text}" as "{layout}": cannot parse "{rest}" as "{part}"'
+        if part.isdigit() and len(part) == 2:
+            numbers.append(int(found[0]))
         rest = rest[found.end() :]
-    return f'parsing time "{text}": extra text: "{rest}"' if rest else ""
+    if rest:
+        return f'parsing time "{text}": extra text: "{rest}"'
+    days = calendar.monthrange(int(text[:4]) or 4, numbers[0])[1] if 1 <= numbers[0] <= 12 else 31
+    for (name, low, high), number in zip(_TIME_LIMITS, numbers, strict=True):
+        if not low <= number <= (days if name == "day" else high):
+            return f'parsing time "{text}": {name} out of range'
+    return ""

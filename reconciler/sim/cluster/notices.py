@@ -11,6 +11,7 @@ from typing import Any
 
 from reconciler.lib import quantity
 
+from . import metadata
 from .resources import Resource
 
 Json = dict[str, Any]
@@ -44,7 +45,13 @@ def notices(resource: Resource, obj: Json) -> list[str]:
     spec: Any = obj
     for name in path.split("."):
         spec = spec.get(name) if isinstance(spec, dict) else None
-    return list(_pod_spec(spec, path)) if isinstance(spec, dict) else []
+    found = list(_pod_spec(spec, path)) if isinstance(spec, dict) else []
+    if key == ("", "Pod") and (words := metadata.label_words(obj["metadata"]["name"])):
+        # Of a dot it says so first, and then no more of the letters.
+        said = "must not contain dots" if "." in obj["metadata"]["name"] else ", ".join(words)
+        text = "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended"
+        found.insert(0, f"{text}: [{said}]")
+    return found
 
 
 def _pod_spec(spec: Json, path: str) -> Iterator[str]:
@@ -57,6 +64,11 @@ def _pod_spec(spec: Json, path: str) -> Iterator[str]:
 
 
 def _container(container: Json, path: str) -> Iterator[str]:
+    for side in ("limits", "requests"):
+        for name in ("ephemeral-storage", "memory"):
+            amount = ((container.get("resources") or {}).get(side) or {}).get(name)
+            if amount is not None and quantity.parse(amount).nanos % _NANOS:
+                yield f'{path}.resources.{side}[{name}]: fractional byte value "{amount}" is invalid, must be an integer'
     names: dict[str, None] = {}
     for at, variable in enumerate(container.get("env") or ()):
         name = variable.get("name", "")
@@ -69,8 +81,3 @@ def _container(container: Json, path: str) -> Iterator[str]:
         if key in ports:
             yield f"{path}.ports[{at}]: duplicate port definition with {ports[key]}"
         ports.setdefault(key, f"{path}.ports[{at}]")
-    for side in ("limits", "requests"):
-        for name in ("ephemeral-storage", "memory"):
-            amount = ((container.get("resources") or {}).get(side) or {}).get(name)
-            if amount is not None and quantity.parse(amount).nanos % _NANOS:
-                yield f'{path}.resources.{side}[{name}]: fractional byte value "{amount}" is invalid, must be an integer'

@@ -158,7 +158,7 @@ def port_name(name: str, path: str) -> Iterator[Cause]:
         yield invalid_value(path, name, "must be no more than 15 characters")
     if not re.fullmatch(r"[-a-z0-9]+", name):
         yield invalid_value(path, name, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
-    elif not re.search("[a-z]", name):
+    if not re.search("[a-z]", name):
         yield invalid_value(path, name, "must contain at least one letter (a-z)")
     if "--" in name:
         yield invalid_value(path, name, "must not contain consecutive hyphens")

@@ -35,7 +35,7 @@ _SECRET_KEYS = {
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
 # Of these the strategy looks at what may not change, after the rules.
-_FIXED_LATE = (("apps", "Deployment"), ("apps", "ReplicaSet"), ("apps", "DaemonSet"))
+_FIXED_LATE = (("apps", "Deployment"), ("apps", "ReplicaSet"))
 # A PUT of these must name the version that it replaces.
 _VERSIONED = (
     "CustomResourceDefinition",

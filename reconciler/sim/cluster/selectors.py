@@ -159,6 +159,7 @@ def _paths(*fields: str) -> dict[str, Callable[[Json], str]]:
 
 
 _INVOLVED = [f"involvedObject.{f}" for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")]
+_REGARDING = {name.replace("involvedObject", "regarding"): _path(*name.split(".")) for name in _INVOLVED}
 FIELDS: dict[tuple[str, str], dict[str, Callable[[Json], str]]] = {
     ("", "Pod"): _paths(
         "spec.nodeName",
@@ -176,6 +177,7 @@ FIELDS: dict[tuple[str, str], dict[str, Callable[[Json], str]]] = {
     ("", "Service"): _paths("spec.clusterIP", "spec.type"),
     ("", "ReplicationController"): _paths("status.replicas"),
     ("", "Event"): {**_paths(*_INVOLVED, "reason", "reportingComponent", "type"), "source": _path("source", "component")},
+    ("events.k8s.io", "Event"): {**_REGARDING, **_paths("reason", "type"), "reportingController": _path("reportingComponent")},
     ("batch", "Job"): _paths("status.successful"),
     ("certificates.k8s.io", "CertificateSigningRequest"): _paths("spec.signerName"),
 }
@@ -206,7 +208,7 @@ def _split(part: str) -> tuple[str, str, str]:
 def _unknown(name: str, group: str, kind: str, known: Mapping[str, Callable[[Json], str]], custom: bool) -> str:
     if (group, kind) in _PLAIN_WORDS:
         return _PLAIN_WORDS[group, kind].format(name)
-    if custom or (group == "" and (group, kind) in FIELDS):
+    if custom or (group in ("", "events.k8s.io") and (group, kind) in FIELDS):
         return f"field label not supported: {name}"
     words = ", ".join(f'"{field}"' for field in known)
     return f'"{name}" is not a known field selector: only {words}'

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from . import admission, errors, metadata, rules, strategy
+from . import admission, errors, metadata, rules, strategy, versions
 from .forms import Forms
 from .ids import Ids
 from .notices import notices
@@ -76,7 +76,7 @@ class Writes:
         if call.options.dry_run:
             return metadata_ordered(obj)
         meta["resourceVersion"] = "?"  # keeps its place until the store sets it
-        return self.store.put(resource.storage, metadata_ordered(obj)).obj
+        return self._put(call, metadata_ordered(obj))
 
     def _same_namespace(self, call: Call, meta: Json) -> None:
         sent = meta.get("namespace") or ""
@@ -115,7 +115,11 @@ class Writes:
         entry = self.store.get(call.resource.storage, call.namespace, call.name)
         if entry is None:
             raise errors.not_found(call.resource.group, call.resource.plural, call.name)
-        return entry
+        return versions.shown(call.resource, entry)
+
+    def _put(self, call: Call, obj: Json) -> Json:
+        entry = self.store.put(call.resource.storage, versions.stored(call.resource, obj))
+        return versions.shown(call.resource, entry).obj
 
     def replace(self, call: Call, obj: Json) -> tuple[Json, bool]:
         """PUT; returns the object and whether it was created, which a few kinds allow."""
@@ -193,7 +197,7 @@ class Writes:
             return entry.obj
         if call.options.dry_run:
             return obj
-        return self.store.put(call.resource.storage, metadata_ordered(obj)).obj
+        return self._put(call, metadata_ordered(obj))
 
     def bind(self, call: Call, node: str) -> None:
         """Place a pod on a node, as its `binding` does: nobody comes to own the fields."""
@@ -218,7 +222,7 @@ class Writes:
         if entry is None and call.part:
             raise errors.not_found(resource.group, resource.plural, call.name)
         self._same_namespace(call, dict(applied["metadata"]))
-        live = entry.obj if entry else None
+        live = versions.shown(resource, entry).obj if entry else None
         merged = self.forms.apply(resource, live, applied, call.options, call.now, call.part)
         sent = applied["metadata"].get("resourceVersion")
         if entry is None:
@@ -254,6 +258,7 @@ class Writes:
         if not finalizers:
             if not options.dry_run:
                 self.store.remove(resource.storage, *entry.key)
+                meta["resourceVersion"] = str(self.store.version)
             if resource.kind == "Pod" and not resource.custom:
                 self._mark(obj, call.now)
             return obj, True
@@ -265,7 +270,7 @@ class Writes:
         obj = metadata_ordered(obj)
         if obj == entry.obj:
             return entry.obj
-        return obj if call.options.dry_run else self.store.put(call.resource.storage, obj).obj
+        return obj if call.options.dry_run else self._put(call, obj)
 
     def _mark(self, obj: Json, now: float) -> None:
         meta = obj["metadata"]
