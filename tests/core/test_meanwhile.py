@@ -134,13 +134,14 @@ def test_what_only_moves_within_its_file_is_not_applied_again() -> None:
 # -- places ----------
 
 
-def test_nothing_is_applied_before_the_mark_of_its_cluster_is_read() -> None:
+@pytest.mark.parametrize("answer", [says(500, "not now"), lambda e, perform: perform()], ids=["refused", "late"])
+def test_nothing_is_applied_before_the_mark_of_its_cluster_is_read(answer: Any) -> None:
     """Not even where we have been for years: the mark may be another repository's by now."""
     world, daemon = started({"a/x.yaml": config_map("x")})
-    world.rule(asks("GET", "/reconciler-system/configmaps"), says(500, "not now"), times=3)
+    world.rule(asks("GET", "/reconciler-system/configmaps"), answer, times=3, seconds=20)
     again = world.restart(daemon)
     world.commit({"a/x.yaml": config_map("x", "2")})
-    world.never(lambda: again.requests("PATCH"), 30)
+    world.never(lambda: again.requests("PATCH"), 20)
     world.until(lambda: value(world, "x") == "2", 120)
 
 
