@@ -1,7 +1,8 @@
 """Sessions with kubectl: the same commands against the embedded API server and a real control plane, answers compared.
 
-Law of the module: a session is a YAML file under `sessions/`: `files` that it starts with, and `steps`, a text with one command a
-line, without the word `kubectl`. After `##` stands what else is to be said of it, as the inside of a YAML map:
+Law of the module: a session is a YAML file under `sessions/`: `files` that it starts with ($NAMESPACE in them is its namespace), and
+`steps`, a text with one command a line, without the word `kubectl`. After `##` stands what else is to be said of it, as the inside of a
+YAML map:
 
 * `editor`: a sed script that stands in for a person in `kubectl edit`;
 * `code`: the exit code that both must end with (0);
@@ -69,11 +70,12 @@ class Session(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One of the two servers, as kubectl reaches it; `folder` is where its commands run."""
+    """One of the two servers, as kubectl reaches it; `folder` is where its commands run, `namespace` that of the session."""
 
     name: str
     kubectl: str
     folder: Path
+    namespace: str
 
 
 class Said(NamedTuple):
@@ -108,7 +110,7 @@ async def play(session: Session, sides: list[Side]) -> list[str]:
         for name, text in session.files.items():
             file = side.folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+            file.write_text(text.replace("$NAMESPACE", side.namespace))
     found: list[str] = []
     for number, step in enumerate(session.steps, 1):
         ours, real = await asyncio.gather(*(_said(side, step) for side in sides))

@@ -395,7 +395,7 @@ def test_the_asynchronous_client_works_and_watches(both_async: Callable[..., Any
         await apps.create_namespaced_deployment(namespace, _deployment("web"))
 
         async def ready() -> bool:
-            return (await apps.read_namespaced_deployment("web", namespace)).status.ready_replicas == 2
+            return bool((await apps.read_namespaced_deployment("web", namespace)).status.ready_replicas == 2)
 
         await until_async(ready, "two pods", 20)
         with pytest.raises(aio_client.ApiException) as caught:

@@ -44,5 +44,5 @@ def prepare(front: Front, access: Access, namespace: str, folder: Path) -> list[
         work.mkdir(parents=True)
         config["contexts"][0]["context"]["namespace"] = namespace
         (folder / name / "config").write_text(json.dumps(config))
-        sides.append(Side(name, access.kubectl_path, work))
+        sides.append(Side(name, access.kubectl_path, work, namespace))
     return sides

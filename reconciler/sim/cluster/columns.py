@@ -12,6 +12,7 @@ from .store import Json
 from .workloadcolumns import WORKLOADS
 
 _SHOWN_LIMIT = 3
+_TARGETS_LIMIT = 2
 
 
 def _plain_selector(obj: Json, _: float) -> str:
@@ -109,12 +110,52 @@ def _event_object(obj: Json, _: float) -> str:
     return f"{about.get('kind', '').lower()}/{about.get('name', '')}"
 
 
+def _event_seen(obj: Json, now: float) -> str:
+    latest = (obj.get("series") or {}).get("lastObservedTime")
+    return age(latest, now) if latest else _event_age("lastTimestamp", "eventTime", "firstTimestamp")(obj, now)
+
+
+def _event_source(obj: Json, _: float) -> str:
+    source = obj.get("source") or {}
+    if source.get("component"):
+        return ", ".join(part for part in (source["component"], source.get("host")) if part)
+    return ", ".join(obj[name] for name in ("reportingComponent", "reportingInstance") if obj.get(name))
+
+
+def _event_count(obj: Json, _: float) -> int:
+    return int((obj.get("series") or {}).get("count") or obj.get("count") or 1)
+
+
 def _event_age(*names: str) -> Cell:
     def cell(obj: Json, now: float) -> str:
         at = next((obj[name] for name in names if obj.get(name)), None)
         return age(at, now) if at else UNKNOWN
 
     return cell
+
+
+def _targets(obj: Json, _: float) -> str:
+    metrics = obj["spec"].get("metrics") or []
+    current = (obj.get("status") or {}).get("currentMetrics") or []
+    shown = [_target(metric, current[at] if at < len(current) else {}) for at, metric in enumerate(metrics)]
+    if len(shown) > _TARGETS_LIMIT:
+        return ", ".join(shown[:_TARGETS_LIMIT]) + f" + {len(shown) - _TARGETS_LIMIT} more..."
+    return ", ".join(shown) or NONE
+
+
+def _target(metric: Json, current: Json) -> str:
+    kind = str(metric["type"])
+    name = kind[:1].lower() + kind[1:]
+    about, now = metric.get(name) or {}, (current.get(name) or {}).get("current") or {}
+    target = about.get("target") or {}
+    head = f"{about['name']}: " if "name" in about else ""
+    if target.get("averageUtilization") is not None:
+        have = f"{now['averageUtilization']}%" if now.get("averageUtilization") is not None else UNKNOWN
+        return f"{head}{have}/{target['averageUtilization']}%"
+    if target.get("averageValue") is not None:
+        tail = " (avg)" if name in ("external", "object") else ""
+        return f"{head}{now.get('averageValue', UNKNOWN)}/{target['averageValue']}{tail}"
+    return f"{head}{now.get('value', UNKNOWN)}/{target.get('value', UNKNOWN)}"
 
 
 def _autoscaled(obj: Json, _: float) -> str:
@@ -129,6 +170,19 @@ _BINDING = (
     Column("Users", _subjects("User"), priority=1),
     Column("Groups", _subjects("Group"), priority=1),
     Column("ServiceAccounts", _subjects("ServiceAccount"), priority=1),
+)
+
+_EVENT = (
+    Column("Last Seen", _event_seen),
+    Column("Type", at("type")),
+    Column("Reason", at("reason")),
+    Column("Object", _event_object),
+    Column("Subobject", at("involvedObject", "fieldPath"), priority=1),
+    Column("Source", _event_source, priority=1),
+    Column("Message", at("message")),
+    Column("First Seen", _event_age("firstTimestamp", "eventTime"), priority=1),
+    Column("Count", _event_count, priority=1),
+    Column("Name", at("metadata", "name"), priority=1, format="name"),
 )
 
 BY_KIND: dict[tuple[str, str], tuple[Column, ...]] = {
@@ -182,18 +236,8 @@ BY_KIND: dict[tuple[str, str], tuple[Column, ...]] = {
         AGE,
         Column("VolumeMode", at("spec", "volumeMode", default=UNSET), priority=1),
     ),
-    ("", "Event"): (
-        Column("Last Seen", _event_age("lastTimestamp", "eventTime", "firstTimestamp")),
-        Column("Type", at("type")),
-        Column("Reason", at("reason")),
-        Column("Object", _event_object),
-        Column("Subobject", at("involvedObject", "fieldPath"), priority=1),
-        Column("Source", at("source", "component"), priority=1),
-        Column("Message", at("message")),
-        Column("First Seen", _event_age("firstTimestamp", "eventTime"), priority=1),
-        Column("Count", at("count", default=1), priority=1),
-        Column("Name", at("metadata", "name"), priority=1, format="name"),
-    ),
+    ("", "Event"): _EVENT,
+    ("events.k8s.io", "Event"): _EVENT,
     ("networking.k8s.io", "Ingress"): (
         NAME,
         Column("Class", at("spec", "ingressClassName", default=NONE)),
@@ -217,7 +261,7 @@ BY_KIND: dict[tuple[str, str], tuple[Column, ...]] = {
     ("autoscaling", "HorizontalPodAutoscaler"): (
         NAME,
         Column("Reference", _autoscaled),
-        Column("Targets", lambda *_: UNKNOWN),
+        Column("Targets", _targets),
         Column("MinPods", lambda obj, _: str(obj["spec"].get("minReplicas", UNSET))),
         Column("MaxPods", at("spec", "maxReplicas")),
         Column("Replicas", at("status", "currentReplicas", default=0)),

@@ -14,6 +14,7 @@ from . import openapi
 from .http import Request, Response
 from .resources import Catalogue, Resource, builtin
 from .store import Json, encode
+from .versions import api_version
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 VERSION: Json = {
@@ -151,8 +152,9 @@ def _subresource_row(resource: Resource, name: str) -> Json:
 
 def _storage_hash(resource: Resource) -> str:
     # Definitions themselves are stored as v1beta1.
-    version = "v1beta1" if resource.kind == "CustomResourceDefinition" else resource.version
-    text = f"{resource.group}/{version}/{resource.kind}"
+    group, _, version = api_version(resource).rpartition("/")
+    version = "v1beta1" if resource.kind == "CustomResourceDefinition" else version
+    text = f"{group}/{version}/{resource.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 

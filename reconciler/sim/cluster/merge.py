@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from . import errors, kubectl, managers
+from . import errors, kubectl, managers, versions
 from .compare import Comparison, compare
 from .decode import DecodeError, empty, stored_object
 from .fields import FieldsError, FieldSet, Path, to_text
@@ -100,7 +100,7 @@ def _apply(types: Types, live: Json, config: Json, by: Writer, *, force: bool) -
     owned = to_set(of, config).difference_with_below(by.ignored)
     owners = {**owners, me: Entry(owned, by.api_version, last.time if last else None)}
     if last is not None and last.fields:
-        merged = _prune(types, merged, owners, last)
+        merged = _prune(types, merged, owners, last, by)
     owners = _take_over(owners, me, cache(lambda version: _compare(types, version, live, merged, by)), force=force)
     if not equal(live, merged) and me in owners:
         owners[me] = replace(owners[me], time=by.now)
@@ -170,6 +170,7 @@ def _compare(types: Types, api_version: str, live: Json, new: Json, by: Writer) 
     of = types(api_version)
     if of is None:
         return None
+    live, new = (versions.converted(each, by.kind, by.api_version, api_version) for each in (live, new))
     found = compare(of, live, new)
     return found.each(lambda each: each.difference_with_below(by.ignored)) if api_version == by.api_version else found
 
@@ -195,10 +196,10 @@ def _take_over(owners: Managers, me: Identity, changes: Callable[[str], Comparis
     return left
 
 
-def _prune(types: Types, merged: Json, owners: Managers, last: Entry) -> Json:
+def _prune(types: Types, merged: Json, owners: Managers, last: Entry, by: Writer) -> Json:
     """`merged` without what the applier said last time, says no more, and nobody else owns."""
     of = types(last.api_version)
-    if of is None:
+    if of is None or not versions.alike(by.kind, last.api_version, by.api_version):
         return merged
     pruned = remove(of, merged, with_named(of, last.fields))
     owned: dict[str, FieldSet] = {last.api_version: managers.NO_FIELDS}
@@ -206,7 +207,7 @@ def _prune(types: Types, merged: Json, owners: Managers, last: Entry) -> Json:
         owned[entry.api_version] = owned.get(entry.api_version, managers.NO_FIELDS).union(entry.fields)
     for version, fields in owned.items():
         in_terms = types(version)
-        if in_terms is not None:
+        if in_terms is not None and versions.alike(by.kind, version, by.api_version):
             had, has = (with_named(in_terms, to_set(in_terms, each)) for each in (merged, pruned))
             pruned = remove(in_terms, merged, had.difference(has.union(with_named(in_terms, fields))))
     # What hangs below something that went, and was not said last time, stays (and with it what holds it).

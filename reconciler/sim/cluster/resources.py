@@ -69,7 +69,7 @@ class Resource:
     @property
     def storage(self) -> Storage:
         """Where its objects are."""
-        return Storage(self.about.group, self.about.plural)
+        return Storage(_STORED_UNDER.get(self.about.group, self.about.group), self.about.plural)
 
     @property
     def custom(self) -> bool:
@@ -146,8 +146,8 @@ _GROUPS = (
     "resource.k8s.io",
     "flowcontrol.apiserver.k8s.io",
 )
-# Its storage is the one of core/v1 in a real cluster, converted both ways; here it would be a second list of other events.
-_LEFT_OUT = ("events.k8s.io/v1/Event",)
+# Groups whose objects are stored under another group.
+_STORED_UNDER = {"events.k8s.io": ""}
 
 
 def schema_folder() -> Path:
@@ -166,7 +166,7 @@ def table() -> Table:
 @functools.cache
 def builtin() -> Mapping[tuple[str, str], Mapping[str, Resource]]:
     """The built-in resources by plural, by group and version, in the order of discovery."""
-    rows = [Resource(kind) for key, kind in table().kinds.items() if key not in _LEFT_OUT]
+    rows = [Resource(kind) for kind in table().kinds.values()]
     # autoscaling/v2 stands before v1: the preferred version comes first.
     rows.sort(key=lambda r: (_GROUPS.index(r.group), -int(r.version[1:]), r.plural))
     found: dict[tuple[str, str], dict[str, Resource]] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import cells, columns
+from . import cells, columns, versions
 from .cells import Column
 from .resources import Resource
 from .store import Entry, Json
@@ -33,11 +33,12 @@ def table(resource: Resource, entries: Sequence[Entry], meta: Json, include: str
     chosen = _of(resource)
     rows = []
     for entry in entries:
-        row: Json = {"cells": [column.cell(entry.obj, now) for column in chosen]}
+        obj = versions.stored(resource, entry.obj)  # columns are the same in all versions
+        row: Json = {"cells": [column.cell(obj, now) for column in chosen]}
         if include == "Metadata":
             row["object"] = {"kind": "PartialObjectMetadata", "apiVersion": META, "metadata": entry.obj["metadata"]}
         elif include == "Object":
-            row["object"] = {**entry.obj, "kind": resource.kind, "apiVersion": resource.api_version}
+            row["object"] = {**versions.shown(resource, entry).obj, "kind": resource.kind, "apiVersion": resource.api_version}
         rows.append(row)
     body: Json = {"kind": "Table", "apiVersion": META, "metadata": meta, "columnDefinitions": definitions(resource)}
     return body | {"rows": rows}

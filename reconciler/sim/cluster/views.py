@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import yaml
 
-from . import tables
+from . import tables, versions
 from .errors import ApiError
 from .resources import Resource
 from .store import Entry, Json, decode, encode, listing
@@ -59,7 +59,7 @@ def one(form: Form, resource: Resource, entry: Entry, now: float) -> bytes:
     """One object."""
     match form.kind:
         case "":
-            body = entry.typed(resource.api_version, resource.kind)
+            body = versions.shown(resource, entry).typed(resource.api_version, resource.kind)
         case "PartialObjectMetadata":
             body = encode(_partial(entry))
         case "Table":
@@ -75,7 +75,8 @@ def many(form: Form, resource: Resource, entries: Sequence[Entry], meta: Json, n
     match form.kind:
         case "":
             # Items of built-in kinds carry no type, those of custom ones do.
-            items = (e.typed(resource.api_version, resource.kind) if resource.custom else e.rest for e in entries)
+            custom = resource.custom
+            items = (e.typed(resource.api_version, resource.kind) if custom else versions.shown(resource, e).rest for e in entries)
             # Whole lists of custom kinds always say `continue`.
             head = {"continue": "", **meta} if resource.custom else meta
             body = listing(resource.list_name, resource.api_version, head, items)
@@ -99,7 +100,7 @@ def event(form: Form, resource: Resource, kind: str, entry: Entry, now: float, f
     elif form.kind:
         body = encode(_partial(entry))
     else:
-        body = entry.typed(resource.api_version, resource.kind)
+        body = versions.shown(resource, entry).typed(resource.api_version, resource.kind)
     return line(kind, body)
 
 
