@@ -72,6 +72,7 @@ class Engine:
         self._saving_kinds: dict[ClusterName, None] = {}
         self._kinds_wanted: dict[ClusterName, dict[GroupKind, None]] = {name: {} for name in self.clusters}
         self._started = False
+        self._waits_for_plans = True
         self.stopping = False
 
     # -- the one method that the shell calls ----------
@@ -95,6 +96,7 @@ class Engine:
         if not self.stopping:
             self.wire.fire()
             self.units.run()
+            self._look_when_all_is_planned()
             self.work.run()
             self.pruner.run()
             if self.settings.act and self.store.leading:
@@ -102,6 +104,13 @@ class Engine:
                 for publisher in self.publishers.values():
                     publisher.run()
         return self.wire.effects
+
+    def _look_when_all_is_planned(self) -> None:
+        """Deletions wait until everything is planned: that it is may come without anything else that would make them look."""
+        waits = bool(self._not_all_planned())
+        if self._waits_for_plans and not waits:
+            self.pruner.look_at_waiting()
+        self._waits_for_plans = waits
 
     @property
     def wake_at(self) -> float | None:

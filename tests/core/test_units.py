@@ -18,6 +18,7 @@ from reconciler.core.messages import Request, SourceHint
 from reconciler.core.view import View
 from reconciler.kinds import KINDS
 from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, unheard, unit
+from tests.kinds import steps
 
 STEP = GroupKind("example.org", "Step")
 KEY = UnitKey(SourceName("fleet"), "example.org", "Step", "default", "s")
@@ -393,3 +394,15 @@ def test_the_same_inputs_give_the_same_effects() -> None:
         return [repr(e) for e in daemon.sent]
 
     assert life() == life()
+
+
+def test_deletions_that_waited_for_a_plan_are_looked_at_when_the_last_one_is_made() -> None:
+    """A root whose record is being stored is planned by nobody's commit: what waited for it must not wait for the next event."""
+    world = World(kinds=(*KINDS, steps.KIND))
+    world.commit({"a/x.yaml": config_map("x"), "a/y.yaml": config_map("y")})
+    daemon = world.daemon()
+    world.settle(daemon)
+    world.rule(asks("POST", "/secrets"), lambda e, perform: perform(), seconds=20)
+    ladder = manifest("test.reconciler.dev/v1", "Steps", "demo", "default", spec={"values": ["a"]})
+    world.commit({"a/x.yaml": None, "r/steps.yaml": ladder})
+    world.until(lambda: world.names() == ["demo", "y"], 30)
