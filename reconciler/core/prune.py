@@ -2,7 +2,12 @@
 
 Law of the module: an object is deleted only if its owner annotation proves it ours, every unit that could want it has been planned,
 every kind of the cluster is listed, and the rest of its unit stands as wanted. Past the budget, and for kinds that hold data, the
-deletions wait for a person, bound to the digest of exactly that set; nothing else waits with them (design §6, "Prune").
+deletions wait for a person, bound to the digest of exactly that set; nothing else waits with them (design §6, "Prune"), but for what a
+StatefulSet that waits may still use.
+
+Budgets count against the unit and the cluster as they were when there was first something to delete: what the same commits add makes no
+room. Deletions that began to wait wait on, however the unit grows: a set that grows is asked about anew, and it ends by an approval or
+by their coming back to Git. (How large they were is written down when something begins to wait; a restart before that counts anew.)
 """
 
 from __future__ import annotations
@@ -14,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from .apply import rank
 from .clusters import Cluster
-from .identity import ClusterName, ObjectId, ObjectRef, UnitKey
+from .identity import ClusterName, CommitId, ObjectId, ObjectRef, UnitKey
 from .kind import Gate
 from .observed import Live
+from .ranges import Pair, Ranges
 from .view import Approved
 from .wanted import PRUNE
 
@@ -31,8 +37,6 @@ FULL_SECONDS = 0.05
 """When to look again where a cluster takes no more requests at the moment."""
 
 PROTECTED = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet")
-
-Pair = tuple[UnitKey, ClusterName]
 
 AGAIN_BASE_SECONDS, AGAIN_CAP_SECONDS = 2.0, 300.0
 """A deletion that a cluster refuses is tried again, later and later."""
@@ -78,6 +82,9 @@ class Pruner:
         self._refused: dict[ObjectRef, Refused] = {}
         self._asking: dict[ObjectRef, Pair] = {}  # of these, the ones whose answer is still to come
         self._leftover: dict[Pair, int] = {}
+        self._sizes: dict[Pair, int] = {}  # of units before anything of them went
+        self._cluster_sizes: dict[ClusterName, int] = {}
+        self._unclosed: dict[Pair, None] = {}  # ranges that may be over, and nobody could tell yet
         self._full: dict[Pair, None] = {}  # have more to delete than the cluster takes at the moment
         self._unit_of = unit_of
         self._all_planned = all_planned
@@ -86,7 +93,7 @@ class Pruner:
         self._source_of = source_of
         self._on_moved = on_moved
         self._dirty: dict[Pair, None] = {}
-        self._saving: dict[Pair, None] = {}
+        self.ranges = Ranges(work.store, work.settings.act, lambda pair: self.look(*pair))
 
     # -- what happens ----------
 
@@ -122,12 +129,7 @@ class Pruner:
     def look_at_all(self) -> None:
         """Something that concerns every deletion has changed: an approval, a full list, leadership."""
         self._dirty.update(dict.fromkeys(self.owned))
-        for key in self.work.store.records:
-            prefix, _, rest = key.partition(":")
-            cluster, _, text = rest.partition(":")
-            unit = UnitKey.parse(text)
-            if prefix == "prune" and unit is not None and cluster in self.work.clusters:
-                self._dirty[unit, ClusterName(cluster)] = None
+        self._dirty.update((pair, None) for pair in self.ranges.pairs() if pair[1] in self.work.clusters)
 
     def deleted(self, ref: ObjectRef, uid: str, problem: str) -> None:
         """An answer to a delete: if it was not carried out it is decided anew, later and later."""
@@ -151,7 +153,7 @@ class Pruner:
         """Decide again for every unit and cluster that something has changed for."""
         if not self.work.store.ready:
             return
-        dirty, self._dirty = self._dirty, {}
+        dirty, self._dirty, self._unclosed = {**self._unclosed, **self._dirty}, {}, {}
         # All are counted before any is decided: a budget of the cluster is one for all of a commit's deletions.
         leftovers = {pair: self._count(pair) for pair in dirty}
         for pair, leftover in leftovers.items():
@@ -162,7 +164,7 @@ class Pruner:
     @property
     def busy(self) -> bool:
         """Whether deletions are being decided on or are under way."""
-        return bool(self._dirty or self._deleting or self._saving or self._full)
+        return bool(self._dirty or self._deleting or self.ranges.busy or self._full)
 
     def leftovers(self) -> dict[Pair, list[Live]]:
         """What nobody wants any more, whether or not it may go: what a plan shows as deletions."""
@@ -175,9 +177,17 @@ class Pruner:
         standing = sum(not live.deleting and not self._kept(pair, live) for live in leftover)
         if standing:
             self._leftover[pair] = standing
-        else:
-            self._leftover.pop(pair, None)
+            if self.work.clusters[pair[1]].all_listed:
+                self._sizes.setdefault(pair, len(self.owned[pair]))
+                self._cluster_sizes.setdefault(pair[1], self._in_cluster(pair[1]))
+        elif self._leftover.pop(pair, None) is not None:
+            self._sizes.pop(pair, None)
+            if not any(cluster == pair[1] for _, cluster in self._leftover):
+                self._cluster_sizes.pop(pair[1], None)
         return leftover
+
+    def _in_cluster(self, cluster: ClusterName) -> int:
+        return sum(len(owned) for (_, name), owned in self.owned.items() if name == cluster)
 
     def _decide(self, pair: Pair, leftover: list[Live]) -> None:
         self._full.pop(pair, None)
@@ -186,8 +196,10 @@ class Pruner:
             return
         if not leftover:
             self._set(pair, None)
-            if cluster.all_listed and not self._all_planned():  # else it only looks as if nothing were left
-                self._close(pair)
+            if cluster.all_listed and not self._all_planned():
+                self.ranges.close(pair)
+            elif self.ranges.of(pair) is not None:  # perhaps it only looks as if nothing were left
+                self._unclosed[pair] = None
             return
         reason = self._not_now(pair, cluster) or next(filter(None, (self._named_in_held(live.id) for live in leftover)), "")
         if reason:
@@ -226,16 +238,17 @@ class Pruner:
                 continue
             (free if live.id in leaving else budgeted).append(live)
         if not budgeted:
-            self._close(pair)
-        approved = self._approved_uids(pair)
-        rest = [live for live in budgeted if live.uid not in approved]
-        waiting = self._past_budget(pair, rest)
-        allowed = free + [live for live in budgeted if live.uid in approved]
-        if waiting is None:
-            allowed += rest
-        elif waiting.gate is not None and self._approval_of(pair[0], waiting.gate, pair[1]) is not None:
-            self._open(pair, waiting.gate, rest)
+            self.ranges.close(pair)
+        held = self.ranges.of(pair)
+        approved = dict.fromkeys(held.approved) if held else {}
+        waiting, waits = self._past_budget(pair, [live for live in budgeted if live.uid not in approved and not live.deleting])
+        if waiting is not None and waiting.gate is not None and self._approval_of(pair[0], waiting.gate, pair[1]) is not None:
+            self._approve(pair, waiting.gate, waits)
             return
+        # What a StatefulSet mounts or is reached by stays as long as it does.
+        used = max((rank(live.id.kind) for live in waits if live.id.kind == "StatefulSet"), default=-1)
+        staying = dict.fromkeys(live.id for live in waits)
+        allowed = free + [live for live in budgeted if live.id not in staying and rank(live.id.kind) >= used]
         self._send(pair, cluster, allowed, leaving)
         self._set(pair, waiting or self._under_way(pair, allowed))
 
@@ -257,34 +270,47 @@ class Pruner:
         keep = unit.plan.keep if unit is not None and unit.plan is not None else ()
         return live.annotations.get(PRUNE) == "disabled" or ObjectRef(pair[1], live.id) in keep
 
-    def _past_budget(self, pair: Pair, rest: list[Live]) -> Waiting | None:
-        """Whether these deletions need an approval."""
-        rest = [live for live in rest if not live.deleting]
-        if not rest:
-            return None
-        unit_key, cluster = pair
-        total = len(self.owned[pair])
-        in_cluster = sum(len(owned) for (_, name), owned in self.owned.items() if name == cluster)
-        pending = sum(count for (_, name), count in self._leftover.items() if name == cluster)
+    def _past_budget(self, pair: Pair, rest: list[Live]) -> tuple[Waiting | None, list[Live]]:
+        """Whether some of these deletions need an approval, and which."""
         guarded = [live for live in rest if live.id.kind in PROTECTED and live.annotations.get(PRUNE) != "allowed"]
-        reason = ""
-        if not self._source_of(unit_key).desired.folders:
-            reason = "the source has no manifests left at all"
-        elif total > UNIT_FREE and (len(rest) > UNIT_COUNT or len(rest) > UNIT_SHARE * total):
-            reason = f"past the budget ({UNIT_SHARE:.0%})" if len(rest) > UNIT_SHARE * total else f"more than {UNIT_COUNT}"
-        elif in_cluster > CLUSTER_FREE and (pending > CLUSTER_COUNT or pending > CLUSTER_SHARE * in_cluster):
-            reason = f"past the budget of cluster {cluster} ({CLUSTER_SHARE:.0%}, or {CLUSTER_COUNT})"
-        elif guarded:
-            reason = f"{guarded[0].id} holds data or other objects"
-        if not reason:
-            return None
-        since = self._since(pair)
-        if not since:
-            return Waiting(len(rest), total, reason)
-        lines = sorted(f"{'/'.join(live.id)} {live.uid}" for live in rest)
-        digest = hashlib.sha256("\n".join([since, *lines]).encode()).hexdigest()
-        text = f"delete {len(rest)} of {total} objects of {unit_key} on {cluster}: {reason}"
-        return Waiting(len(rest), total, reason, Gate(f"prune-{cluster}-{slug(str(unit_key))}", f"sha256:{digest}", text))
+        held = self.ranges.of(pair)
+        size = held.size if held is not None and held.size else self._sizes.get(pair, len(self.owned[pair]))
+        why = self._budget(pair, len(rest), size)
+        if not why and held is not None and len(rest) > len(guarded):
+            why = held.why
+        waits = rest if why else guarded
+        if not waits:
+            if held is not None and held.why:
+                self.ranges.open(pair, CommitId(held.since), held.size, "")
+            return None, []
+        reason = why or f"{guarded[0].id} holds data or other objects"
+        commit = self._source_of(pair[0]).desired.commit
+        assert commit is not None
+        found = self.ranges.open(pair, commit.id, size, why)
+        if found is None:
+            return Waiting(len(waits), size, reason), waits
+        lines = sorted(f"{'/'.join(live.id)} {live.uid}" for live in waits)
+        digest = hashlib.sha256("\n".join([found.since, *lines]).encode()).hexdigest()
+        text = f"delete {len(waits)} of {size} objects of {pair[0]} on {pair[1]}: {reason}"
+        gate = Gate(f"prune-{pair[1]}-{slug(str(pair[0]))}", f"sha256:{digest}", text)
+        return Waiting(len(waits), size, reason, gate), waits
+
+    def _budget(self, pair: Pair, count: int, size: int) -> str:
+        """Past which budget so many deletions are, "" for none."""
+        unit, cluster = pair
+        in_cluster = self._cluster_sizes.get(cluster) or self._in_cluster(cluster)
+        pending = sum(count for (_, name), count in self._leftover.items() if name == cluster)
+        if not count:
+            return ""
+        if not self._source_of(unit).desired.folders:
+            return "the source has no manifests left at all"
+        if size > UNIT_FREE and count > UNIT_SHARE * size:
+            return f"past the budget ({UNIT_SHARE:.0%})"
+        if size > UNIT_FREE and count > UNIT_COUNT:
+            return f"more than {UNIT_COUNT}"
+        if in_cluster > CLUSTER_FREE and (pending > CLUSTER_COUNT or pending > CLUSTER_SHARE * in_cluster):
+            return f"past the budget of cluster {cluster} ({CLUSTER_SHARE:.0%}, or {CLUSTER_COUNT})"
+        return ""
 
     def _send(self, pair: Pair, cluster: Cluster, allowed: list[Live], leaving: dict[ObjectId, str]) -> None:
         """In reverse order: a rank goes when all of the ranks above it have been asked to go."""
@@ -311,51 +337,10 @@ class Pruner:
         due = refused is None or refused.uid != uid or self.work.wire.now.steady >= refused.again_at
         return due and self._deleting.get(ref) != uid
 
-    # -- approvals: recorded before the first deletion, so that a crash half way asks nobody twice ----------
-
-    def _key(self, pair: Pair) -> str:
-        return f"prune:{pair[1]}:{pair[0].text}"
-
-    def _approved_uids(self, pair: Pair) -> dict[str, None]:
-        record = self.work.store.records.get(self._key(pair))
-        return dict.fromkeys(record.value["uids"]) if record else {}
-
-    def _since(self, pair: Pair) -> str:
-        """The commit at which deletions began to wait: part of what is approved, so that no approval outlives its gate.
-
-        Written down before anything is offered; "" until it is.
-        """
-        record = self.work.store.records.get(self._key(pair))
-        if record is not None:
-            return str(record.value["since"])
-        commit = self._source_of(pair[0]).desired.commit
-        assert commit is not None
-        if not self.work.settings.act:
-            return commit.id
-        self._save(pair, commit.id, [])
-        return ""
-
-    def _open(self, pair: Pair, gate: Gate, rest: list[Live]) -> None:
-        if pair in self._saving or not self.work.settings.act:
-            return
-        self.work.wire.log("info", "approved", gate=gate.name, revision=gate.revision)
-        self._save(pair, self._since(pair), [*self._approved_uids(pair), *sorted(live.uid for live in rest)])
-
-    def _save(self, pair: Pair, since: str, approved: list[str]) -> None:
-        if pair in self._saving:
-            return
-        self._saving[pair] = None
-
-        def saved(_ok: bool) -> None:
-            self._saving.pop(pair, None)
-            self._dirty[pair] = None
-
-        self.work.store.save(self._key(pair), {"since": since, "uids": list(dict.fromkeys(approved))}, saved)
-
-    def _close(self, pair: Pair) -> None:
-        if self._key(pair) in self.work.store.records and pair not in self._saving and self.work.settings.act:
-            self._saving[pair] = None
-            self.work.store.save(self._key(pair), None, lambda _: self._saving.pop(pair, None))
+    def _approve(self, pair: Pair, gate: Gate, waits: list[Live]) -> None:
+        if self.work.settings.act and not self.ranges.busy_with(pair):
+            self.work.wire.log("info", "approved", gate=gate.name, revision=gate.revision)
+            self.ranges.approve(pair, sorted(live.uid for live in waits))
 
     def _set(self, pair: Pair, waiting: Waiting | None) -> None:
         if self.waiting.get(pair) != waiting:

@@ -39,6 +39,9 @@ class _Kinds(msgspec.Struct):
 
 class _Pruned(msgspec.Struct):
     uids: list[str]
+    since: str = ""
+    size: int = 0
+    why: str = ""
 
 
 class Unreadable(Exception):

@@ -369,6 +369,108 @@ def test_an_approval_does_not_outlive_its_gate() -> None:
     assert len(deleted(again)) == 7
 
 
+# -- what grows and shrinks while it waits ----------
+
+
+def test_what_a_commit_adds_makes_no_room_for_what_it_takes_away() -> None:
+    """Four of twelve, and ten new ones in the same commit: still a third."""
+    world, daemon = started({**KEEP, **maps("a", 12)})
+    world.commit({**without(maps("a", 4)), **maps("a", 10, first=20)})
+    world.settle(daemon)
+    assert deleted(daemon) == [] and "delete 4 of 12 objects" in gates(daemon)["a"].message
+
+
+def test_what_the_cluster_gains_makes_no_room_either() -> None:
+    files = {k: v for i in range(5) for k, v in maps(f"u{i}", 8).items()}
+    world, daemon = started(files)
+    world.commit({**{f"u{i}/0.yaml": None for i in range(5)}, **{k: v for i in range(5, 9) for k, v in maps(f"u{i}", 8).items()}})
+    world.settle(daemon)
+    assert deleted(daemon) == [] and len(gates(daemon)) == 5
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_deletions_that_wait_do_not_go_because_their_unit_grew(again: bool) -> None:
+    world, daemon = started({**KEEP, **maps("a", 12)})
+    world.commit(without(maps("a", 4)))
+    world.settle(daemon)
+    asked = approval(daemon, "a")
+    world.commit(maps("a", 10, first=20))
+    world.settle(daemon)
+    if again:
+        daemon = world.restart(daemon)
+        world.settle(daemon)
+    assert deleted(daemon) == [] and approval(daemon, "a") == asked and "4 of 12" in unit(daemon, "a").message
+    world.commit({"approvals/a.yaml": asked})
+    world.settle(daemon)
+    assert len(deleted(daemon)) == 4 and gates(daemon) == {}
+
+
+def test_a_set_that_shrinks_waits_on_and_one_that_comes_back_whole_is_forgotten() -> None:
+    files = maps("a", 12)
+    world, daemon = started({**KEEP, **files})
+    world.commit(without(files, 4))
+    world.settle(daemon)
+    world.commit({"a/0.yaml": files["a/0.yaml"]})
+    world.settle(daemon)
+    assert deleted(daemon) == [] and "delete 3 of 12" in gates(daemon)["a"].message, "three would have gone unasked"
+    world.commit(files)
+    world.settle(daemon)
+    assert gates(daemon) == {} and not [key for key in daemon.engine.store.records if key.startswith("prune:")]
+    world.commit(without(files, 3))
+    world.settle(daemon)
+    assert len(deleted(daemon)) == 3, "and now it is another question"
+
+
+CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+
+
+def test_what_holds_data_waits_alone() -> None:
+    files = {**maps("a", 12), "a/data.yaml": manifest("v1", "PersistentVolumeClaim", "data", "default", spec=CLAIM)}
+    world = World()
+    world.commit({**KEEP, **files})
+    daemon = world.daemon()
+    world.until(lambda: len(daemon.requests("PATCH")) == 16)
+    world.run(5)
+    world.commit({"a/data.yaml": None, "a/0.yaml": None})
+    world.run(5)
+    assert deleted(daemon) == ["a0"] and "delete 1 of 13 objects" in gates(daemon)["a"].message
+    asked = approval(daemon, "a")
+    world.commit({"a/1.yaml": None})
+    world.run(5)
+    assert deleted(daemon) == ["a0", "a1"] and approval(daemon, "a") == asked, "nor does it hold up what comes later"
+    world.commit({"approvals/a.yaml": asked})
+    world.run(5)
+    assert deleted(daemon) == ["a0", "a1", "data"] and gates(daemon) == {}
+
+
+def test_what_a_stateful_set_that_waits_may_use_stays_as_long() -> None:
+    pods = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    body = {"serviceName": "s", "selector": {"matchLabels": {"a": "b"}}, "template": pods}
+    files = {**maps("a", 12), "a/s.yaml": manifest("apps/v1", "StatefulSet", "s", "default", spec=body)}
+    world, daemon = started({**KEEP, **files})
+    world.commit({"a/s.yaml": None, "a/0.yaml": None})
+    world.settle(daemon)
+    assert deleted(daemon) == []
+    world.commit({"approvals/a.yaml": approval(daemon, "a")})
+    world.settle(daemon)
+    assert deleted(daemon) == ["s", "a0"]
+
+
+def test_a_question_of_which_nothing_is_left_after_a_crash_is_closed() -> None:
+    """All that waited, and its folder, went while nobody looked."""
+    world, daemon, _ = waiting()
+    world.kill(daemon)
+    for i in range(8):
+        world.call("DELETE", f"/api/v1/namespaces/default/configmaps/a{i}")
+    world.commit({"a/7.yaml": None})
+    world.rule(asks("GET", "/api/v1/configmaps"), lambda _, perform: perform(), seconds=1.0)
+    world.rule(lambda effect: isinstance(effect, Fetch), lambda _, perform: perform(), seconds=3.0)
+    again = world.daemon()
+    world.settle(again)
+    world.run(5)
+    assert not [key for key in again.engine.store.records if key.startswith("prune:")]
+
+
 # -- requests ----------
 
 
