@@ -10,6 +10,7 @@ show them: a text that looks canonical stays as written ("1.500", "+5"); decimal
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeGuard
 
@@ -83,6 +84,19 @@ def equal(left: object, right: object) -> bool:
         return parse(left).nanos == parse(right).nanos
     except ValueError:
         return False
+
+
+def total(values: Iterable[str]) -> str:
+    """The text of a sum of stored texts, in the form of the first that is not nothing."""
+    nanos, form = 0, None
+    for value in values:
+        amount = parse(value).nanos
+        nanos += amount
+        if form is None and amount:
+            split = _SPLIT.fullmatch(value)
+            assert split is not None, "parse() has read it"
+            form = _interpret(split[4] or "")[1]
+    return _canonical(nanos, form or "decimal")
 
 
 def round_up(value: str | int | float, power: int) -> str:

@@ -78,3 +78,11 @@ def test_limits() -> None:
         quantity.parse("1e401")
     with pytest.raises(ValueError):
         quantity.parse("1" * 257)
+
+
+@pytest.mark.parametrize(
+    ("values", "sum_"),
+    [([], "0"), (["100m", "1"], "1100m"), (["0", "100Mi", "100Mi"], "200Mi"), (["1Gi", "1G"], "2073741824"), (["1", "2"], "3")],
+)
+def test_sums_keep_the_form_of_their_first_amount(values: list[str], sum_: str) -> None:
+    assert quantity.total(values) == sum_

@@ -134,6 +134,16 @@ def _event_age(*names: str) -> Cell:
     return cell
 
 
+def _quota(most: bool) -> Cell:
+    def cell(obj: Json, _: float) -> str:
+        status = obj.get("status") or {}
+        hard, used = status.get("hard") or {}, status.get("used") or {}
+        names = sorted(name for name in hard if name.startswith("limits.") == most)
+        return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in names)
+
+    return cell
+
+
 def _targets(obj: Json, _: float) -> str:
     metrics = obj["spec"].get("metrics") or []
     current = (obj.get("status") or {}).get("currentMetrics") or []
@@ -236,6 +246,7 @@ BY_KIND: dict[tuple[str, str], tuple[Column, ...]] = {
         AGE,
         Column("VolumeMode", at("spec", "volumeMode", default=UNSET), priority=1),
     ),
+    ("", "ResourceQuota"): (NAME, Column("Request", _quota(False)), Column("Limit", _quota(True)), AGE),
     ("", "Event"): _EVENT,
     ("events.k8s.io", "Event"): _EVENT,
     ("networking.k8s.io", "Ingress"): (

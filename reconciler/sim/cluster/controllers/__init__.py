@@ -23,6 +23,7 @@ from .garbage import Garbage
 from .jobs import Jobs
 from .namespaces import Namespaces
 from .pods import Kubelet, Scheduler
+from .quotas import Quotas
 from .replicas import ReplicaSets
 from .services import EndpointSlices
 from .setup import populate
@@ -110,4 +111,5 @@ def _managed(world: World) -> tuple[Controller, ...]:
         EndpointSlices(world),
         Volumes(world),
         Budgets(world),
+        Quotas(world),
     )
