@@ -163,8 +163,12 @@ class LaneWork:
 
     @property
     def moving_now(self) -> bool:
-        """Whether any object is about to move by itself."""
-        return any(self.moving.values())
+        """Whether any object is about to move by itself: those that wait for an earlier wave do not."""
+        for key, count in self.moving.items():
+            queued = len(self.acts.get(key, ()))
+            if count > queued or (queued and self._open(key)):
+                return True
+        return False
 
     def _leave(self, item: Item) -> None:
         self.checks.pop(item, None)

@@ -502,3 +502,11 @@ def test_nothing_from_git_stands_among_the_records() -> None:
     assert applied(daemon) == ["c"]
     assert "bad/a.yaml:1:1: Secret/record-x namespace reconciler-system holds the daemon's own records" in unit(daemon, "bad").message
     assert unit(daemon, "good").state == "Healthy"
+
+
+def test_what_waits_for_a_wave_that_cannot_be_applied_does_not_move() -> None:
+    """Else `run --once` would wait for it for ever."""
+    world = World()
+    world.commit({"a/first.yaml": config_map("first", namespace="nowhere"), "a/then.yaml": config_map("then", wave="1")})
+    daemon = world.daemon()
+    assert world.settle(daemon).units[0].state == "Failed"
