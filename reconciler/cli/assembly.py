@@ -6,11 +6,18 @@ Law of the module: the only place where they meet. What can be wrong with the co
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
+import yaml
+
+import reconciler
 from reconciler import log, schemas
 from reconciler.adapters.clock import Clock
 from reconciler.adapters.git import AUTHOR, Repository, address, prepare
@@ -29,6 +36,7 @@ from reconciler.shell import Shell
 from .workdir import WorkDir
 
 Tell = Callable[[Log, Instant], None]
+PACKAGE = Path(reconciler.__file__).parent
 
 
 @dataclass(slots=True)
@@ -55,6 +63,15 @@ def checks() -> Checks:
     return Checks.of(schemas.of_manifests(), Types.read(schemas.of_kubernetes()))
 
 
+@cache
+def parser_version() -> str:
+    """The digest of all that the parser's answers depend on beside a file: its code, its schemas, what reads YAML for it."""
+    files = [*sorted((PACKAGE / "core").glob("*.py")), *sorted(schemas.folder().rglob("*.json"))]
+    parts = [file.read_bytes() for file in files]
+    libraries = f"{yaml.__version__} {yaml.__with_libyaml__} {version('jsonschema')} {sys.version}"
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in [*parts, libraries.encode()])).hexdigest()
+
+
 def repositories(
     sources: Iterable[SourceConfig], cache: Path, ca_file: Path | None, author: tuple[str, str] = AUTHOR
 ) -> dict[SourceName, Repository]:
@@ -72,6 +89,7 @@ def repositories(
             source.settings.path,
             source.credentials.read() if source.credentials else None,
             author=author,
+            parser=parser_version(),
         )
         for source in sources
     }

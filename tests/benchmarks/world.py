@@ -160,7 +160,8 @@ class Daemon:
     def counts(self) -> dict[str, Any]:
         """What it has counted so far."""
         self._answers += 1
-        os.kill(self.pid, signal.SIGUSR1)
+        if self._process.poll() is None:
+            os.kill(self.pid, signal.SIGUSR1)
         return until(self._answer, "the daemon tells its counts", 120)
 
     def _answer(self) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ or helper is run.
     refs.py        listings; what people mean by a name
     history.py     first-parent steps; the earlier version of a folder
     reading.py     blobs, each once, within limits
+    parsed.py      what was made of them, kept for the next start
     push.py        a commit without a work tree, compare and swap
     worktree.py    a folder of files as if it were a commit; names of revisions
     watch.py       when a local repository's refs change
@@ -47,7 +48,8 @@ from . import history, push, refs
 from .cache import Cache
 from .counts import Counts
 from .ignoring import IgnoreFiles
-from .reading import Damaged, Parse, Reader, raw_files, sound
+from .parsed import Parsed
+from .reading import NOTHING, Damaged, Parse, Reader, raw_files, sound
 from .transport import (
     Basic,
     Bearer,
@@ -76,7 +78,8 @@ class Repository:
     """One source's repository. Every method blocks, and answers; none raises (but what `parse` raises).
 
     `path` is the source's folder in the repository. `credentials` may be set anew between calls (a rotated token). `author` is the
-    name and e-mail address of our own commits.
+    name and e-mail address of our own commits. `parser` names the parser that `fetch` is given, in all that its answers depend on:
+    what it made of each file is then kept for the next life; "" keeps nothing.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Repository:
         credentials: Credentials | None = None,
         *,
         author: tuple[str, str] = AUTHOR,
+        parser: str = "",
     ) -> None:
         prepare_once()
         self.name = name
@@ -96,6 +100,8 @@ class Repository:
         self._url = url
         self._path = path.strip("/")
         self._author = author
+        self._parser = parser
+        self._parsed: Parsed | None = None
         self._cancelled = threading.Event()
         self._cache = Cache(name, cache_dir)
         self._local: pygit2.Repository | None = None
@@ -131,8 +137,7 @@ class Repository:
             if effect.since is not None and since is None:
                 raise GitTrouble(f"commit {effect.since[:12]}, which was read before, is in the repository no more")
             steps, rewritten = self._history(repository).steps(since, tip, effect.history_limit)
-            reader = Reader(repository, parse, self.counts)
-            answer = tuple(CommitChanges(commit, tuple(map(reader.change, found))) for commit, found in steps)
+            answer = self._read(repository, steps, parse, everything=effect.since is None)
             self._suspect = None
             self._tidy()
             return Fetched(effect.id, answer, rewritten)
@@ -213,6 +218,7 @@ class Repository:
     def close(self) -> None:
         """Give up the cache's slot."""
         self._local = None
+        self._parsed = None
         self._cache.close()
 
     # -- parts -----------------------------------------------------------------------------------------------------------------
@@ -222,6 +228,31 @@ class Repository:
         if isinstance(found, GitFailure):
             raise GitTrouble(f"source {self.name}: {found.message}", permanent=True)
         return found
+
+    def _read(
+        self, repository: pygit2.Repository, steps: list[history.Step], parse: Parse, *, everything: bool
+    ) -> tuple[CommitChanges, ...]:
+        """Steps with their files. What was parsed in an earlier life is not parsed again."""
+        kept = self._kept()
+        if kept is None:
+            reader = Reader(repository, parse, self.counts)
+        else:
+            reader = Reader(repository, parse, self.counts, kept.read() if everything else NOTHING, kept.keep)
+        answer = tuple(CommitChanges(commit, tuple(map(reader.change, found))) for commit, found in steps)
+        if kept is not None and everything:
+            kept.tidy(reader.made)
+        elif kept is not None:
+            kept.flush()
+        return answer
+
+    def _kept(self) -> Parsed | None:
+        """What is kept of parsed files; None where nothing is to be kept, or there is no place for it."""
+        if self._parsed is None and self._parser:
+            try:
+                self._parsed = Parsed(self._cache.slot().with_suffix(".parsed"), self._parser)
+            except (GitTrouble, OSError):
+                self._parser = ""
+        return self._parsed
 
     def _history(self, repository: pygit2.Repository) -> history.History:
         return history.History(repository, self._path, self._ignores)

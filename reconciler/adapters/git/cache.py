@@ -50,11 +50,20 @@ class Cache:
         """
         if self._repository is None:
             try:
-                self._path = self._path or self._take_slot()
-                self._repository = self._opened(self._path)
+                self._repository = self._opened(self.slot())
             except OSError as error:
                 raise GitTrouble(f"the cache in {self._directory} cannot be used: {error.strerror}") from error
         return self._repository
+
+    def slot(self) -> Path:
+        """Where the clone is or would be, ours until `close`: what else is worth keeping stands beside it.
+
+        Raises:
+            GitTrouble: the directory is not ours alone.
+            OSError: it cannot be written.
+        """
+        self._path = self._path or self._take_slot()
+        return self._path
 
     def forget(self) -> None:
         """Let go of what is open: the next `open` looks again whether it is sound."""

@@ -6,8 +6,9 @@ with one problem, so that its author hears of it and its folder is held. Counted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import pygit2
 from pygit2.enums import FileMode
@@ -27,6 +28,7 @@ CALL_LIMIT_BYTES = 1 << 30  # read in answer to one effect
 RAW_LIMIT_BYTES = 256 << 20  # of the files that `ReadFiles` hands over
 
 Parse = Callable[[bytes, str, BlobId], ManifestFile]
+NOTHING: Mapping[tuple[str, BlobId], ManifestFile] = MappingProxyType({})
 
 NOT_READ = {
     "link": "is a symbolic link, which is never followed",
@@ -52,12 +54,25 @@ def sound() -> Iterator[None]:
 
 
 class Reader:
-    """Reads for one effect: parses each content at each path once, however many steps name it."""
+    """Reads for one effect: parses each content at each path once, however many steps name it; what is `known` not at all.
 
-    def __init__(self, repository: pygit2.Repository, parse: Parse, counts: Counts) -> None:
+    `fresh` hears of every file that was parsed.
+    """
+
+    def __init__(
+        self,
+        repository: pygit2.Repository,
+        parse: Parse,
+        counts: Counts,
+        known: Mapping[tuple[str, BlobId], ManifestFile] = NOTHING,
+        fresh: Callable[[ManifestFile], None] = lambda _: None,
+    ) -> None:
         self._repository = repository
         self._parse = parse
         self._counts = counts
+        self._known = known
+        self._fresh = fresh
+        self.made: list[ManifestFile] = []  # by the parser, now or before
         self._files: dict[tuple[str, Node], ManifestFile] = {}
         self._bytes = 0
 
@@ -88,18 +103,30 @@ class Reader:
             return unread(path, node.id, NOT_READ[node.sort])
         if node.odd:
             return unread(path, node.id, ODD_NAME)
+        known = self._known.get((path, node.id))
+        if known is not None:
+            self._take(len(known.manifests[0].text) if known.manifests else 0)
+            self.made.append(known)
+            return known
         with sound():
             oid = pygit2.Oid(hex=node.id)
             _, size = self._repository.odb.read_header(oid)
         if size > BLOB_LIMIT_BYTES:
             return unread(path, node.id, too_large(size, BLOB_LIMIT_BYTES))
-        self._bytes += size
-        if self._bytes > CALL_LIMIT_BYTES:
-            raise GitTrouble(f"the manifests that changed are together larger than {CALL_LIMIT_BYTES >> 20} MiB")
+        self._take(size)
         with sound():
             content = bytes(self._repository[oid].data)
         self._counts.blobs_read += 1
-        return self._parse(content, path, node.id)
+        self._counts.parses += 1
+        file = self._parse(content, path, node.id)
+        self._fresh(file)
+        self.made.append(file)
+        return file
+
+    def _take(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes > CALL_LIMIT_BYTES:
+            raise GitTrouble(f"the manifests that changed are together larger than {CALL_LIMIT_BYTES >> 20} MiB")
 
 
 def too_large(size: int, limit: int) -> str:

@@ -52,7 +52,7 @@ def test_the_first_fetch_tells_everything_as_one_step(git_server: GitServer, rep
     said = steps(answer)[0].commit
     assert (said.id, said.author, said.author_email, said.subject) == (tip, "Ada", "ada@example.org", "second")
     assert said.at == 1_700_000_000 and said.parent is not None and said.merged == ()
-    assert repository.counts == Counts(listings=1, fetches=1, pushes=0, blobs_read=3)
+    assert repository.counts == Counts(listings=1, fetches=1, pushes=0, blobs_read=3, parses=3)
     assert git_server.counts == {"listing": 2, "fetch": 1}
 
 
