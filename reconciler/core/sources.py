@@ -59,8 +59,8 @@ class Source:
 
     @property
     def current(self) -> bool:
-        """Whether what was read is what the last listing named, and nothing is under way."""
-        return self.loaded and not self._busy and not self.problem
+        """Whether what was read is what the last listing named, and nothing is under way, nor a look back for a broken folder."""
+        return self.loaded and not self._busy and not self.problem and not self.desired.lost
 
     def start(self) -> None:
         """Begin to follow."""

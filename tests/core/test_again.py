@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.identity import ClusterName
-from reconciler.core.messages import Answer, Effect, Fetch, Fetched, GitFailure, Input, ListRefs, Request, SourceHint
+from reconciler.core.messages import Answer, Effect, Fetch, Fetched, GitFailure, Input, ListRefs, ReadPast, Request, SourceHint
 from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, unit
 
 EU = ClusterName("eu")
@@ -156,3 +156,32 @@ def test_two_versions_of_a_source_that_fails_to_answer_are_not_mixed() -> None:
     world.run(1)
     assert (value(world, "x"), value(world, "y")) == ("1", "1")
     world.until(lambda: (value(world, "x"), value(world, "y")) == ("2", "2"), 60)
+
+
+# -- history ----------
+
+
+def test_nothing_is_settled_while_history_is_looked_through() -> None:
+    """What a plan shows before that would hold a folder with nothing, that is about to be held as it was."""
+    world = World()
+    world.repo.commit({"a/x.yaml": config_map("x")})
+    world.commit({"a/broken.yaml": "a: ["})
+    world.rule(lambda e: isinstance(e, ReadPast), lambda e, perform: perform(), seconds=5)
+    daemon = world.daemon()
+    world.never(lambda: daemon.report.settled, 5)
+    world.settle(daemon)
+    assert world.names() == ["x"] and "held as of" in unit(daemon, "a").message
+
+
+def test_a_folder_that_has_long_been_broken_is_held_with_nothing_and_not_with_half() -> None:
+    """Past the limit of looking back no version was found that can be read whole; what can be read of one is none."""
+    world = World()
+    for number in range(25):
+        world.repo.commit({"a/x.yaml": config_map("x", str(number)), "a/broken.yaml": f"a: [{number}"})
+    world.commit({"k/k.yaml": config_map("k")})
+    daemon = world.daemon()
+    world.settle(daemon)
+    assert world.names() == ["k"] and "no earlier version can be read" in unit(daemon, "a").message
+    world.commit({"a/broken.yaml": None})
+    world.settle(daemon)
+    assert world.names() == ["k", "x"]

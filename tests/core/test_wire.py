@@ -140,3 +140,10 @@ def test_the_same_seed_gives_the_same_numbers_and_no_two_draws_are_alike() -> No
     assert all(0 <= n < 1 for n in numbers) and 0.45 < sum(numbers) / 1_000 < 0.55 and len(dict.fromkeys(numbers)) == 1_000
     wire = Wire(b"s")
     assert len({wire.draw(16) for _ in range(100)}) == 100 and wire.draw(5) != Wire(b"t").draw(5)
+
+
+def test_daemons_that_failed_together_do_not_come_back_together() -> None:
+    """Nor does one that fails for many reasons ask for all of them at once."""
+    daemons = [Jitter(b"one"), Jitter(b"two"), Jitter(b"three")]
+    waits = [jitter.back_off(failures, 2.0, 300.0) for jitter in daemons for failures in (1, 1, 9, 9)]
+    assert len({round(wait, 3) for wait in waits}) == len(waits)

@@ -223,8 +223,8 @@ def test_when_to_come_again_is_handed_over() -> None:
 
         return handler
 
-    waits = {after: answer_of(busy(after))[0].retry_after_seconds for after in ("7", "0", "-1", "soon", "9" * 400, "٣")}
-    assert waits == {"7": 7.0, "0": 0.0, "-1": None, "soon": None, "9" * 400: None, "٣": None}
+    waits = {after: answer_of(busy(after))[0].retry_after_seconds for after in ("7", "120", "0", "-1", "soon", "9" * 400, "٣")}
+    assert waits == {"7": 7.0, "120": 120.0, "0": 0.0, "-1": None, "soon": None, "9" * 400: None, "٣": None}
 
 
 def test_a_server_that_hangs_up_or_talks_nonsense_is_an_answer() -> None:
@@ -401,6 +401,13 @@ def test_lines_are_the_same_however_the_stream_is_cut(events: list[bytes], cuts:
             found += lines.feed(chunk)
         at += size
     assert found == [line for event in events for line in event.split(b"\n") if line]
+
+
+def test_the_limit_of_an_event_is_none_of_the_stream() -> None:
+    """A watch may live for hours, and bring more than any event may hold."""
+    event = b"x" * (LINE_LIMIT // 4)
+    lines = _Lines()
+    assert sum(len(lines.feed(event + b"\n")) for _ in range(12)) == 12
 
 
 async def _ok(request: web.Request) -> web.StreamResponse:
