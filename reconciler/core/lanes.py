@@ -163,10 +163,10 @@ class LaneWork:
 
     @property
     def moving_now(self) -> bool:
-        """Whether any object is about to move by itself: those that wait for an earlier wave do not."""
+        """Whether any object will move by itself: those that wait for a wave do while it progresses, not once it stands still."""
         for key, count in self.moving.items():
             queued = len(self.acts.get(key, ()))
-            if count > queued or (queued and self._open(key)):
+            if count > queued or (queued and (self._open(key) or self.standings.get("progressing"))):
                 return True
         return False
 
