@@ -2,6 +2,7 @@
 
 Law of the module: the tree itself is never touched. A worker has one copy, in which a bug is planted, the suites are run until one
 fails, and the file is put back. What neither passes nor fails (a test that cannot be collected, a suite over its limit) is no catch.
+A suite that fails without any bug would catch all of them: each is run on the sound copy first.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Literal
 
 import msgspec
 
-from .bugs import ROOT, Bug
+from .bugs import ROOT, Bug, BugError
 from .suites import SUITES, Suite
 
 SHARE_WANTED = 0.95
@@ -78,6 +79,18 @@ class Tree:
     def remove(self) -> None:
         """Throw the copy away."""
         shutil.rmtree(self.folder)
+
+    def must_be_sound(self, suites: tuple[Suite, ...]) -> None:
+        """See each suite pass while there is no bug.
+
+        Raises:
+            BugError: one does not.
+        """
+        for suite in suites:
+            if suite.there(self.folder):
+                verdict, said = self._suite(suite, "")
+                if verdict != "passes":
+                    raise BugError(f"suite {suite.name} {verdict} without any bug: {said}")
 
     def meet(self, bug: Bug, suites: tuple[Suite, ...]) -> Outcome:
         """Plant a bug, and run the suites until one fails.
@@ -155,7 +168,7 @@ def meet_all(
     """Plant all bugs, one by one in each of so many copies; `tell` hears of each, in order.
 
     Raises:
-        BugError: one of them cannot be planted.
+        BugError: one of them cannot be planted, or a suite fails without any.
     """
     for bug in bugs:
         bug.planted((root / bug.file).read_text(encoding="utf-8"))
@@ -178,6 +191,7 @@ def meet_all(
                 yield outcome
 
     try:
+        trees[0].must_be_sound(suites)
         return Result(tuple(outcomes()))
     finally:
         for tree in trees:

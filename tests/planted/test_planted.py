@@ -74,6 +74,15 @@ def test_tests_that_cannot_be_collected_catch_nothing() -> None:
     assert result.survivors and "pytest ended with" in result.outcomes[0].test
 
 
+def test_a_suite_that_fails_by_itself_is_no_judge(tmp_path: Path) -> None:
+    for path in (HARMLESS.file, "tests/core/test_wire.py"):
+        (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / HARMLESS.file).write_text(HARMLESS.text)
+    (tmp_path / "tests/core/test_wire.py").write_text("def test_nothing() -> None:\n    raise ValueError\n")
+    with pytest.raises(BugError, match="suite unit fails without any bug: .*::test_nothing"):
+        meet_all((HARMLESS,), (WIRE,), root=tmp_path)
+
+
 def test_a_name_that_no_bug_has_is_told() -> None:
     done = CliRunner().invoke(main, ["no such bug"])
     assert done.exit_code == 1 and "no bug is called 'no such bug'" in done.output
