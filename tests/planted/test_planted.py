@@ -79,7 +79,7 @@ def test_a_suite_that_fails_by_itself_is_no_judge(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / HARMLESS.file).write_text(HARMLESS.text)
     (tmp_path / "tests/core/test_wire.py").write_text("def test_nothing() -> None:\n    raise ValueError\n")
-    with pytest.raises(BugError, match="suite unit fails without any bug: .*::test_nothing"):
+    with pytest.raises(BugError, match="suite unit fails without any bug"):
         meet_all((HARMLESS,), (WIRE,), root=tmp_path)
 
 
