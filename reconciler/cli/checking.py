@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reconciler.core.approvals import APPROVAL
 from reconciler.core.identity import Lane, Place
 from reconciler.core.manifest import Manifest, ManifestFile
-from reconciler.core.problem import Problem
+from reconciler.core.problem import Problem, did_you_mean
 from reconciler.core.settings import Settings
 from reconciler.core.types import Types
 from reconciler.core.units import lane_of_path
@@ -45,6 +46,7 @@ def check(files: Iterable[ManifestFile], types: Types, settings: Settings | None
     manifests = [manifest for file in files for manifest in file.manifests]
     if settings is not None:
         problems.update(dict.fromkeys(_misplaced(manifests, settings)))
+        problems.update(dict.fromkeys(_approvals(manifests, settings)))
     problems.update(dict.fromkeys(_twice(manifests, types, settings)))
     others = tuple(place for file in files for place in file.others)
     return Checked(len(files), len(manifests), tuple(sorted(problems, key=lambda problem: (problem.place, problem.message))), others)
@@ -61,6 +63,19 @@ def _misplaced(manifests: list[Manifest], settings: Settings) -> Iterable[Proble
         if isinstance(lane, str) and folder not in told:
             told[folder] = None
             yield Problem(manifest.place(), f"{lane} (there are: {', '.join(names)})")
+
+
+def _approvals(manifests: list[Manifest], settings: Settings) -> Iterable[Problem]:
+    """Approvals for clusters that nobody configured; what waits in the others only those clusters know."""
+    names = [str(cluster.name) for cluster in settings.clusters]
+    for manifest in manifests:
+        if (manifest.group, manifest.kind) == APPROVAL:
+            spec = manifest.body().get("spec")
+            of = spec.get("of") if isinstance(spec, dict) else None
+            name = of.get("cluster") if isinstance(of, dict) else None
+            if isinstance(name, str) and name and name not in names:
+                message = f"approves nothing: no cluster {name} is configured{did_you_mean(name, names)}"
+                yield Problem(manifest.place(("spec", "of", "cluster")), message, "warning")
 
 
 def _twice(manifests: list[Manifest], types: Types, settings: Settings | None) -> Iterable[Problem]:

@@ -183,6 +183,7 @@ def _troubles(engine: Engine, report: Report) -> list[Trouble]:
         elif status is not None and status.state in ("Held", "Failed"):
             where = held.spec.held.place if held and held.spec and held.spec.held else None
             found.append(Trouble("", str(unit.key), where, status.message.removeprefix(f"{where}: ")))
+    found += [Trouble("", "", one.place, one.message) for idle in report.idle.values() for one in idle if not one.spent]
     for work in engine.work.all_lanes():
         key, lane = work.unit, work.lane
         found += _lane_troubles(key, lane, work)

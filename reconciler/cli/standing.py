@@ -47,6 +47,8 @@ def as_text(report: Report, limit: int | None, *, wide: bool) -> list[str]:
         lines.append(f"healthy: {len(units) - len(shown)} more")
     for unit in shown:
         lines += [tables.fitted(line, limit) for line in _below(unit)]
+    idle = [one for found in report.idle.values() for one in found if wide or not one.spent]
+    lines += [tables.fitted(f"{one.place}  {one.message}", limit) for one in idle]
     return lines
 
 
@@ -107,6 +109,11 @@ def as_data(report: Report) -> dict[str, Any]:
             for name, commit in report.commits.items()
         ],
         "clusters": [{"name": name, "state": state, "problem": problem} for name, (state, problem) in report.clusters.items()],
+        "idleApprovals": [
+            {"source": name, "place": str(one.place), "message": one.message, "spent": one.spent}
+            for name, found in report.idle.items()
+            for one in found
+        ],
         "units": [_unit_data(unit) for unit in report.units],
     }
 

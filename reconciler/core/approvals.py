@@ -6,13 +6,15 @@ says makes it no approval. The branch is an offer and nothing more: only what is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
-from .identity import CommitId, GroupKind, UnitKey
+from .identity import CommitId, GroupKind, Place, UnitKey
 from .kind import Gate
 from .messages import FilesRead, GitFailure, Push, Pushed, ReadFiles
+from .paths import printable
 from .sources import Source
 from .view import Approved
 from .wire import Wire
@@ -20,6 +22,16 @@ from .wire import Wire
 APPROVAL = GroupKind("reconciler.dev", "Approval")
 FOLDER = "approvals"
 BRANCH = "refs/heads/reconciler/approve/"
+LOOKED_AT = 1_000
+"""So many approvals of a source are looked at for what they still do; people tidy away long before."""
+
+
+class Idle(NamedTuple):
+    """An approval that does nothing (any more), and why; `spent` where nobody need do more than remove it."""
+
+    place: Place
+    message: str
+    spent: bool
 
 def find(source: Source, unit: UnitKey, gate: Gate, cluster: str = "") -> Approved | None:
     """The approval of exactly this gate among the source's manifests."""
@@ -27,6 +39,46 @@ def find(source: Source, unit: UnitKey, gate: Gate, cluster: str = "") -> Approv
         spec = manifest.body().get("spec")
         if isinstance(spec, dict) and _matches(spec, unit, gate, cluster):
             return Approved(manifest.name, manifest.place(), source.desired.changed_by(manifest.path))
+    return None
+
+
+Asked = Callable[[UnitKey, str], tuple[Gate, ...] | str | None]
+"""What waits for a person at a unit in a cluster: its gates, why there can be none, or None where nobody knows yet."""
+
+
+def idle(source: Source, asked: Asked, spent: Container[str]) -> tuple[Idle, ...]:
+    """The approvals in a source that let nothing through; `spent` are the revisions that did."""
+    found = []
+    for manifest in islice(source.desired.kinds.get(APPROVAL, {}).values(), LOOKED_AT):
+        spec = manifest.body().get("spec")
+        of = spec.get("of") if isinstance(spec, dict) else None
+        if isinstance(spec, dict) and isinstance(of, dict):
+            told = _idle(source, spec, of, asked, spent)
+            if told:
+                is_spent = told[0] == "gate"  # these gather: nobody need know their column
+                found.append(Idle(manifest.place() if is_spent else manifest.place(("spec", told[0])), told[1], is_spent))
+    return tuple(sorted(found))
+
+
+def _idle(source: Source, spec: dict[str, Any], of: dict[str, Any], asked: Asked, spent: Container[str]) -> tuple[str, str] | None:
+    """Which field of an approval keeps it from letting anything through, and why."""
+    name, revision = printable(str(spec.get("gate")), 100), spec.get("revision")
+    if spec.get("verb") != "approve":
+        return "verb", f"approves nothing: {printable(str(spec.get('verb')), 40)} is not understood yet, only approve is"
+    if revision in spent:
+        return "gate", f"has let {name} through, and counts once; the file can be removed"
+    unit = UnitKey(source.name, *(str(of.get(key) or "") for key in ("group", "kind", "namespace", "name")))
+    gates = asked(unit, str(of.get("cluster") or ""))
+    if isinstance(gates, str):
+        return "of", f"approves nothing: {gates}"
+    if gates is None:
+        return None
+    gate = next((gate for gate in gates if gate.name == spec.get("gate")), None)
+    if gate is None:
+        return "gate", f"nothing waits for {name} (any more): it has been used, or its question is gone; the file can be removed"
+    if gate.revision != revision:
+        waits = f"{gate.revision[:19]}… waits now (reconciler approve {gate.name})"
+        return "revision", f"approves nothing: it is for {printable(str(revision), 20)}, and {waits}"
     return None
 
 

@@ -60,7 +60,7 @@ class Engine:
         self.pruner = answers.pruner = Pruner(
             self.work,
             self.units.units.get,
-            self._not_all_planned,
+            self.waits_for_plans,
             self._named_in_held,
             self._prune_approval,
             self._source_of,
@@ -107,7 +107,7 @@ class Engine:
 
     def _look_when_all_is_planned(self) -> None:
         """Deletions wait until everything is planned: that it is may come without anything else that would make them look."""
-        waits = bool(self._not_all_planned())
+        waits = bool(self.waits_for_plans())
         if self._waits_for_plans and not waits:
             self.pruner.look_at_waiting()
         self._waits_for_plans = waits
@@ -340,7 +340,8 @@ class Engine:
 
     # -- pruning ----------
 
-    def _not_all_planned(self) -> str:
+    def waits_for_plans(self) -> str:
+        """Why nobody knows yet all that is wanted, "" where it is known."""
         for source in self.sources.values():
             if not source.loaded:
                 return f"source {source.name} is not read yet"

@@ -78,6 +78,7 @@ class Pruner:
         self.work = work
         self.owned: dict[Pair, dict[ObjectId, Live]] = {}
         self.waiting: dict[Pair, Waiting] = {}
+        self.spent: dict[str, None] = {}  # revisions of gates that were let through in this life
         self._deleting: dict[ObjectRef, str] = {}  # asked to go, until a watch says that it went
         self._refused: dict[ObjectRef, Refused] = {}
         self._asking: dict[ObjectRef, Pair] = {}  # of these, the ones whose answer is still to come
@@ -160,6 +161,11 @@ class Pruner:
             self._decide(pair, leftover)
         if self._dirty:
             self.work.wire.after("more pruning", 0.0, lambda: None)
+
+    def undecided(self, pair: Pair) -> bool:
+        """Whether it is still to be seen if something of this unit waits for a person."""
+        waiting = self.waiting.get(pair)
+        return pair in self._dirty or self.ranges.busy_with(pair) or (waiting is not None and waiting.gate is None)
 
     @property
     def busy(self) -> bool:
@@ -341,6 +347,7 @@ class Pruner:
         if self.work.settings.act and not self.ranges.busy_with(pair):
             self.work.wire.log("info", "approved", gate=gate.name, revision=gate.revision)
             self.ranges.approve(pair, sorted(live.uid for live in waits))
+            self.spent[gate.revision] = None
 
     def _set(self, pair: Pair, waiting: Waiting | None) -> None:
         if self.waiting.get(pair) != waiting:

@@ -6,10 +6,11 @@ state, so that the same state gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .approvals import Idle
 from .clusters import Cluster
 from .identity import ClusterName, Lane, Place, SourceName, UnitKey
 from .kind import Gate, State, Status
@@ -75,6 +76,7 @@ class Report:
     standing_by: str  # why this daemon does not act, "" where it does
     units: tuple[UnitReport, ...]
     settled: bool  # nothing will move by itself any more, but pods and people
+    idle: Mapping[str, tuple[Idle, ...]] = field(default_factory=dict)  # source -> its approvals that let nothing through
 
     @property
     def healthy(self) -> bool:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .approvals import idle
 from .clusters import Cluster
-from .identity import UnitKey
+from .identity import ClusterName, UnitKey
 from .kind import Gate, State
+from .paths import printable
 from .report import Report, Since, UnitReport, lane_key, lane_report, prune_report, unit_report
 
 if TYPE_CHECKING:
@@ -57,7 +59,25 @@ class Reports:
             standing_by=self._standing_by(),
             units=tuple(units[key] for key in sorted(units)),
             settled=self.settled,
+            idle={source.name: idle(source, self._asked, engine.pruner.spent) for source in engine.sources.values()},
         )
+
+    def _asked(self, key: UnitKey, cluster: str) -> tuple[Gate, ...] | str | None:
+        """What waits for a person at a unit in a cluster, why there can be nothing, or None where that is not known yet."""
+        engine = self.engine
+        if cluster and cluster not in engine.clusters:
+            return f"no cluster {printable(cluster, 60)} is configured"
+        if not engine.store.ready or engine.waits_for_plans():
+            return None
+        unit = engine.units.units.get(key)
+        gates = unit.plan.gates if unit is not None and unit.plan is not None and not cluster else ()
+        if cluster:
+            pair = (key, ClusterName(cluster))
+            if not engine.clusters[pair[1]].all_listed or engine.pruner.undecided(pair):
+                return None
+            waiting = engine.pruner.waiting.get(pair)
+            gates = (waiting.gate,) if waiting is not None and waiting.gate is not None else ()
+        return gates
 
     @property
     def settled(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .approvals import Idle
 from .identity import UnitKey
 from .kind import State
 from .markdown import escaped, message_text
@@ -61,9 +62,15 @@ def page(settings: SourceSettings, report: Report, lines: Sequence[Line]) -> byt
     down = [f"* {escaped(name, 100)}: {escaped(why, CELL_LIMIT)}\n" for name, why in clusters]
     parts += _section("Waits for a person", [text for held in lines for text in held.waits])
     parts += _section("Clusters that do not answer", down)
-    parts += _section("Problems", [text for held in lines for text in held.problems])
+    idle = report.idle.get(settings.name, ())
+    parts += _section("Problems", [text for held in lines for text in held.problems] + _approvals(idle, spent=False))
+    parts += _section("Approvals that have done their work", _approvals(idle, spent=True))
     parts += _table([held for state in _ORDER for held in lines if held.state == state], sum(len(part.encode()) for part in parts))
     return "".join(parts).encode("utf-8", "replace")
+
+
+def _approvals(idle: Sequence[Idle], *, spent: bool) -> list[str]:
+    return [f"* {escaped(f'{one.place}: {one.message}', 2 * CELL_LIMIT)}\n" for one in idle if one.spent == spent]
 
 
 def _tip(settings: SourceSettings, commit: Commit | None) -> str:

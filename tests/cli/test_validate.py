@@ -164,3 +164,12 @@ def test_nothing_wraps_on_a_narrow_terminal(tmp_path: Path) -> None:
     tree(tmp_path, {f"{'deep/' * 8}a.yaml": text})
     done = validate(tmp_path, COLUMNS="80")
     assert max(len(line) for line in done.output.splitlines()) <= 80
+
+
+def test_an_approval_for_no_cluster_is_warned_of(tmp_path: Path) -> None:
+    spec = {"verb": "approve", "of": {"kind": "Folder", "name": "a", "cluster": "uss"}, "gate": "g", "revision": "sha256:" + "0" * 64}
+    text = json.dumps({"apiVersion": "reconciler.dev/v1alpha1", "kind": "Approval", "metadata": {"name": "a"}, "spec": spec})
+    tree(tmp_path, {"clusters/eu/approvals/a.json": text, "reconciler.yaml": CLUSTERS})
+    [problem] = [one for one in data(tmp_path)["problems"] if "approves" in one["message"]]
+    assert problem["message"] == "approves nothing: no cluster uss is configured; did you mean us?"
+    assert problem["severity"] == "warning"

@@ -369,6 +369,57 @@ def test_an_approval_does_not_outlive_its_gate() -> None:
     assert len(deleted(again)) == 7
 
 
+# -- approvals that approve nothing ----------
+
+
+def idle(daemon: Daemon) -> dict[str, tuple[str, bool]]:
+    """What is said of approvals that let nothing through, by file, and whether they can be removed."""
+    return {str(one.place): (one.message, one.spent) for found in daemon.report.idle.values() for one in found}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"revision": "sha256:" + "0" * 64}, "approves nothing: it is for sha256:000000000000…, and sha256:"),
+        ({"verb": "abort"}, "approves nothing: abort is not understood yet"),
+        ({"gate": "prune-eu-b"}, "nothing waits for prune-eu-b (any more)"),
+        ({"of": {"kind": "Folder", "name": "b", "cluster": "eu"}}, "nothing waits for prune-eu-a (any more)"),
+        ({"of": {"kind": "Folder", "name": "a", "cluster": "us"}}, "approves nothing: no cluster us is configured"),
+        ({"of": {"kind": "Folder", "name": "a"}}, "nothing waits for prune-eu-a (any more)"),
+    ],
+    ids=str,
+)
+def test_an_approval_that_approves_nothing_is_told_at_its_line(changes: dict[str, Any], says: str) -> None:
+    world, daemon, _ = waiting()
+    world.commit({"approvals/a.yaml": approval(daemon, "a", **changes)})
+    world.settle(daemon)
+    [(place, (message, _))] = idle(daemon).items()
+    assert place.startswith("approvals/a.yaml:1:") and says in message
+
+
+def test_an_approval_that_was_used_is_said_to_be_spent() -> None:
+    world, daemon, _ = waiting()
+    assert idle(daemon) == {}
+    world.commit({"approvals/a.yaml": approval(daemon, "a")})
+    world.settle(daemon)
+    assert idle(daemon) == {"approvals/a.yaml:1:1": ("has let prune-eu-a through, and counts once; the file can be removed", True)}
+    again = world.restart(daemon)
+    world.settle(again)
+    [(message, spent)] = idle(again).values()
+    assert "nothing waits for prune-eu-a (any more)" in message and "can be removed" in message and spent
+
+
+def test_nothing_is_said_of_an_approval_before_it_is_known_what_waits() -> None:
+    """Merged with a commit of which something cannot be applied yet, or while the cluster is away: it may still count."""
+    world, daemon, _ = waiting()
+    world.rule(asks("PATCH", "/new"), says(500, "not now"), times=5)
+    world.commit({"approvals/a.yaml": approval(daemon, "a"), "a/new.yaml": config_map("new")})
+    world.never(lambda: any("(any more)" in message for message, _ in idle(daemon).values()), 5)
+    world.settle(daemon)
+    world.run(120)
+    assert len(deleted(daemon)) == 7
+
+
 # -- what grows and shrinks while it waits ----------
 
 
