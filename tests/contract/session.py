@@ -39,7 +39,7 @@ _MASKS = [
         (r"\b10\.\d+\.\d+\.\d+\b", "ADDRESS"),
         (r"\beyJ[\w-]+\.[\w-]+\.[\w-]+", "TOKEN"),
         (r"^([IWE])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ ", r"\1 "),
-        (r"(resourceVersion: |resourceVersion\": |Resource Version: +)\"?\d+\b\"?", r"\1VERSION"),
+        (r"(resourceVersion\W{1,7}|Resource Version: +)\d+\b\"?", r"\1VERSION"),
         (rf"(pod-template-hash\W+|controller-revision-hash\W+){_HASH}{{6,10}}\b", r"\1HASH"),
         (rf"-{_HASH}{{8,10}}(-{_HASH}{{5}})?\b", "-HASH"),
         (rf"\b(kube-api-access|j|cj|manual|s|gen|cj-\d+)-{_HASH}{{5}}\b", r"\1-HASH"),

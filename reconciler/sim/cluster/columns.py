@@ -93,6 +93,14 @@ def _slice_endpoints(obj: Json, _: float) -> str:
     return _some([address for e in obj.get("endpoints") or () for address in e["addresses"]]) or UNSET
 
 
+def _endpoints(obj: Json, _: float) -> str:
+    found = []
+    for subset in obj.get("subsets") or ():
+        for address in subset.get("addresses") or ():
+            found += [f"{address['ip']}:{port['port']}" for port in subset.get("ports") or ()]
+    return _some(found) or NONE
+
+
 def _subjects(kind: str) -> Cell:
     def cell(obj: Json, _: float) -> str:
         found = [s for s in obj.get("subjects") or () if s["kind"] == kind]
@@ -246,6 +254,7 @@ BY_KIND: dict[tuple[str, str], tuple[Column, ...]] = {
         AGE,
         Column("VolumeMode", at("spec", "volumeMode", default=UNSET), priority=1),
     ),
+    ("", "Endpoints"): (NAME, Column("Endpoints", _endpoints), AGE),
     ("", "ResourceQuota"): (NAME, Column("Request", _quota(False)), Column("Limit", _quota(True)), AGE),
     ("", "Event"): _EVENT,
     ("events.k8s.io", "Event"): _EVENT,

@@ -16,6 +16,7 @@ from reconciler.sim.cluster.writes import Writes
 
 from .base import Controller, Item, World
 from .budgets import Budgets
+from .cronjobs import CronJobs
 from .daemons import DaemonSets
 from .definitions import Definitions
 from .deployments import Deployments
@@ -106,6 +107,7 @@ def _managed(world: World) -> tuple[Controller, ...]:
         StatefulSets(world),
         DaemonSets(world),
         Jobs(world),
+        CronJobs(world),
         Scheduler(world),
         Kubelet(world),
         EndpointSlices(world),

@@ -1,4 +1,4 @@
-"""EndpointSlices: which pods stand behind a Service.
+"""EndpointSlices and Endpoints: which pods stand behind a Service.
 
 Law of the module: at most 100 endpoints a slice; slices are named after their Service with a generated end. Source: the endpointslice
 controller of Kubernetes 1.36.
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from reconciler.sim.cluster.store import Event, Json
 
+from . import endpoints
 from .base import MANAGER, PODS, SERVICES, SLICES, Item, World, ending, is_ready, item_of, labels_of, owners_of, reference
 
 _SERVICE = "kubernetes.io/service-name"
@@ -40,6 +41,8 @@ class EndpointSlices:
     def sync(self, item: Item, now: float) -> float | None:
         """Write the slices of one Service."""
         service = self._world.get(item)
+        if service is None:
+            self._world.delete(item._replace(storage=endpoints.ENDPOINTS), now)
         if service is None or not service["spec"].get("selector") or ending(service):
             return None
         pods = [pod for pod in self._world.all(PODS, item.namespace) if _selects(service, pod) and _counts(pod)]
@@ -54,6 +57,7 @@ class EndpointSlices:
             self._world.create(SLICES, _slice(service, part, ports), now, MANAGER)
         for old in have[len(parts) :]:
             self._world.delete(item_of(SLICES, old), now, old["metadata"]["uid"])
+        endpoints.write(self._world, service, [each for each in wanted if not each["conditions"]["terminating"]], ports, now)
         return None
 
 
@@ -102,7 +106,7 @@ def _named(pods: list[Json], name: str) -> int | None:
     return None
 
 
-def _slice(service: Json, endpoints: list[Json], ports: list[Json]) -> Json:
+def _slice(service: Json, rows: list[Json], ports: list[Json]) -> Json:
     meta = service["metadata"]
     labels = {**labels_of(service), _SERVICE: meta["name"], _MANAGED: _CONTROLLER}
     if service["spec"].get("clusterIP") == "None":
@@ -113,4 +117,4 @@ def _slice(service: Json, endpoints: list[Json], ports: list[Json]) -> Json:
         "labels": labels,
         "ownerReferences": [reference(service)],
     }
-    return {"metadata": head, "addressType": "IPv4", "endpoints": endpoints, "ports": ports}
+    return {"metadata": head, "addressType": "IPv4", "endpoints": rows, "ports": ports}

@@ -44,7 +44,8 @@ def _kubernetes() -> Json:
 
 def _node(world: World, name: str, number: int, now: float) -> None:
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
-    body: Json = {"metadata": {"name": name, "labels": labels}, "spec": {"podCIDR": f"10.244.{number}.0/24"}}
+    notes = {"node.alpha.kubernetes.io/ttl": "0"}
+    body: Json = {"metadata": {"name": name, "labels": labels, "annotations": notes}, "spec": {"podCIDR": f"10.244.{number}.0/24"}}
     world.create(NODES, body, now, "kubelet")
     at = metadata.timestamp(now)
     ready = {
