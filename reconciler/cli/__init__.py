@@ -1,4 +1,4 @@
-"""The command line: `reconciler run`, `plan`, `validate`, `status`, `get`, `approve`, `demo`.
+"""The command line: `reconciler run`, `plan`, `validate`, `simulate`, `status`, `get`, `approve`, `demo`.
 
 Law of the package: a command reads its options, has the same engine as the daemon do the work, and prints. Every answer has an exit
 code: 0 fine; 1 the answer is "no" (problems, not healthy, differences with --exit-code); 2 wrong usage or configuration; 3 the world
@@ -19,6 +19,7 @@ from .change import approve
 from .demo import demo
 from .plan import plan
 from .run import run
+from .simulate import simulate
 from .status import get, status
 from .validate import validate
 
@@ -71,5 +72,5 @@ def main() -> None:
     """Make clusters match Git: commit YAML, merge to approve, read the answer in Git."""
 
 
-for command in (run, plan, validate, status, get, approve, demo):
+for command in (run, plan, validate, simulate, status, get, approve, demo):
     main.add_command(command)

@@ -117,17 +117,21 @@ class Script:
 class Chance:
     """Faults drawn by a seed. `drawn` is the script that does the same again.
 
-    Two levels, so that seeds differ in kind and not in luck alone: a seed arms some kinds of fault, each with a rate of its own.
+    Two levels, so that seeds differ in kind and not in luck alone: a seed arms a share of the kinds of fault, each with a rate of its
+    own. After `limit` faults it lets everything pass.
     """
 
-    def __init__(self, draw: Draw, kinds: Sequence[str], rate: float) -> None:
+    def __init__(self, draw: Draw, kinds: Sequence[str], rate: float, share: float = 0.4, limit: float = float("inf")) -> None:
         self.drawn: dict[int, Fault] = {}
         self._draw = draw
-        self._armed = {kind: rate * draw.between(0.2, 2.0) for kind in kinds if draw.chance(0.4)}
+        self._limit = limit
+        self._armed = {kind: rate * draw.between(0.2, 2.0) for kind in kinds if draw.chance(share)}
 
     def at(self, point: Point) -> Fault | None:
         """Draw for this point."""
         chosen: Fault | None = None
+        if len(self.drawn) >= self._limit:
+            return None
         for kind, rate in self._armed.items():
             if KINDS[kind].strikes(point.message) and self._draw.chance(rate) and chosen is None:
                 chosen = Fault(kind, round(self._draw.between(*KINDS[kind].seconds), 3))
@@ -260,6 +264,9 @@ def _twice(net: Network, daemon: Daemon, effect: Request, _fault: Fault) -> None
 
 def _late(net: Network, daemon: Daemon, effect: Effect, fault: Fault) -> None:
     """Done at once, told late; a request's client does not wait beyond its limit."""
+    if isinstance(effect, OpenWatch):
+        net.perform(daemon, effect, after_seconds=fault.seconds)
+        return
     limit = effect.timeout_seconds if isinstance(effect, Request) else GIT_LIMIT_SECONDS
     if fault.seconds < limit:
         net.perform(daemon, effect, answer_seconds=fault.seconds)

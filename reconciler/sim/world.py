@@ -41,7 +41,7 @@ from .network import Network
 
 START = 1_900_000_000.0
 STEPS_LIMIT = 30_000
-"""Rounds within `STEPS_SECONDS` of virtual time; with more, somebody spins."""
+"""Rounds within `STEPS_SECONDS` of virtual time; with more, somebody spins. A large tree needs more (`World.steps_limit`)."""
 STEPS_SECONDS = 300.0
 
 Json = dict[str, Any]
@@ -79,6 +79,7 @@ class World:
     ) -> None:
         self.steady = START
         self.wall_offset = 0.0
+        self.steps_limit = STEPS_LIMIT
         self.kinds = kinds
         self.draw = Draw(f"world {seed}")
         self.network = Network(self, jitter)
@@ -208,8 +209,8 @@ class World:
     def _round(self) -> None:
         begun, steps = self._steps
         self._steps = (begun, steps + 1) if self.steady < begun + STEPS_SECONDS else (self.steady, 0)
-        if steps > STEPS_LIMIT:
-            raise Spin(f"more than {STEPS_LIMIT} steps since {self.steady - begun:g} s: somebody spins")
+        if steps > self.steps_limit:
+            raise Spin(f"more than {self.steps_limit} steps since {self.steady - begun:g} s: somebody spins")
         queue = self._queue
         while queue and queue[0][0] <= self.steady:
             heapq.heappop(queue)[2]()
