@@ -15,6 +15,8 @@ from .fields import FieldSet, Path
 from .schema import Type
 from .typed import ABSENT, equal, form_of, inner_type, step_of, walk_as
 
+_PLAIN = (str, int, bool)  # where such values are equal, they are the same
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -37,7 +39,7 @@ def compare(of: Type, left: Any, right: Any) -> Comparison:
 
 
 def _compare(of: Type, left: Any, right: Any, path: Path, into: Comparison) -> None:
-    if left is right:
+    if left is right or (type(left) is type(right) and type(left) in _PLAIN and left == right):
         return  # a part that a write did not touch
     form_left, form_right = form_of(of, left), form_of(of, right)
     if right is ABSENT:
@@ -69,8 +71,10 @@ def _compare_as(walk: str, of: Type, sides: tuple[Any, Any], path: Path, into: C
         _compare_leaf(*sides, path, into)
     elif walk == "map":
         for name in {**before, **after}:
-            below = (*path, fields.field(name))
-            _compare(inner_type(of, name), before.get(name, ABSENT), after.get(name, ABSENT), below, into)
+            was, now = before.get(name, ABSENT), after.get(name, ABSENT)
+            inner = inner_type(of, name)
+            if was is not now and not (type(was) is type(now) and type(was) in _PLAIN and was == now):
+                _compare(inner, was, now, (*path, fields.field(name)), into)
     else:
         _compare_lists(of, old, new, path, into)
     return leaf

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from typing import Any
 
 from reconciler.lib import quantity
 
 from .golang import base64_fault, time_fault
 from .schema import Type
+from .store import copy
 
 Json = dict[str, Any]
 
+_SECOND = r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+_PLAIN_TIMES = (re.compile(_SECOND + "Z"), re.compile(_SECOND + r"\.[0-9]{6}Z"))
 ZERO = {"string": "", "integer": 0, "number": 0, "boolean": False, "quantity": "0", "int-or-string": 0}
 
 
@@ -63,9 +67,9 @@ def stored(of: Type, value: Any, path: str = "") -> Any:
     Raises:
         DecodeError: a part has another form than its type.
     """
-    if of.is_map and of.scalar:
-        return _copy(value)  # free-form
-    if of.is_map:
+    if of.fields is not None:
+        if of.scalar:
+            return copy(value)  # free-form
         if not isinstance(value, dict):
             raise DecodeError(path, of, value)
         if of.fields or not of.values:
@@ -113,18 +117,10 @@ def _is_zero(of: Type, value: Any) -> bool:
 
 
 def _scalar(of: Type, value: Any, path: str) -> Any:
-    good = {
-        "string": isinstance(value, str),
-        "boolean": isinstance(value, bool),
-        "integer": _is_whole(value),
-        "number": isinstance(value, int | float) and not isinstance(value, bool),
-        "int-or-string": isinstance(value, str) or _is_whole(value),
-        "bytes": isinstance(value, str),
-        "time": isinstance(value, str),
-        "quantity": isinstance(value, str | int | float) and not isinstance(value, bool),
-    }
-    if not good.get(of.scalar, True):
+    if not _FITS[of.scalar](value):
         raise DecodeError(path, of, value)
+    if of.scalar in ("string", "boolean"):
+        return value
     try:
         if of.scalar == "quantity":
             return quantity.canonical(value)
@@ -140,15 +136,44 @@ def _scalar(of: Type, value: Any, path: str) -> Any:
         raise DecodeError(path, of, value, str(error)) from None
     if of.scalar in ("integer", "int-or-string") and isinstance(value, float):
         return int(value)
-    return _copy(value)
+    return copy(value)
 
 
 def _is_whole(value: Any) -> bool:
     return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "": lambda _: True,
+    "any": lambda _: True,
+    "string": _is_text,
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": _is_whole,
+    "number": _is_number,
+    "int-or-string": lambda value: _is_text(value) or _is_whole(value),
+    "bytes": _is_text,
+    "time": _is_text,
+    "quantity": lambda value: _is_text(value) or _is_number(value),
+}
+
+
 def _time(text: str, micro: bool) -> str:
     """RFC 3339 in UTC: whole seconds, or microseconds. Raises ValueError in Go's words."""
+    if _PLAIN_TIMES[micro].fullmatch(text):
+        try:
+            dt.datetime.fromisoformat(text)
+        except ValueError:
+            pass  # no such day or hour: Go has its own words for it
+        else:
+            return text  # as it would be written
     if words := time_fault(text, micro):
         raise ValueError(words)
     at = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
@@ -157,22 +182,22 @@ def _time(text: str, micro: bool) -> str:
 
 def unknown_fields(of: Type, value: Any) -> list[str]:
     """The paths of fields that the type does not know, as strict decoding names them: of custom kinds sorted."""
-    found = list(_unknown(of, value, ""))
+    found: list[str] = []
+    _find_unknown(of, value, "", found)
     return sorted(found) if of.rules else found
 
 
-def _unknown(of: Type, value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, dict) and of.is_map:
+def _find_unknown(of: Type, value: Any, path: str, found: list[str]) -> None:
+    if isinstance(value, dict) and of.fields is not None:
         for name, each in value.items():
-            inner = (of.fields or {}).get(name) or of.values
-            below = f"{path}.{name}" if path else name
+            inner = of.fields.get(name) or of.values
             if inner is None:
-                yield below
-            else:
-                yield from _unknown(inner, each, below)
+                found.append(f"{path}.{name}" if path else name)
+            elif isinstance(each, dict | list):
+                _find_unknown(inner, each, f"{path}.{name}" if path else name, found)
     elif isinstance(value, list) and of.items is not None:
         for index, each in enumerate(value):
-            yield from _unknown(of.items, each, f"{path}[{index}]")
+            _find_unknown(of.items, each, f"{path}[{index}]", found)
 
 
 def pruned(of: Type, value: Any) -> Any:
@@ -188,9 +213,3 @@ def pruned(of: Type, value: Any) -> Any:
         item = of.items
         return [pruned(item, each) for each in value]
     return value
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _copy(each) for name, each in value.items()}
-    return [_copy(each) for each in value] if isinstance(value, list) else value

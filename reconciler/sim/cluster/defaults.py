@@ -100,21 +100,26 @@ CONSTANTS: dict[str, Json] = {
 }
 
 
+_NONE: Json = {}
+
+
 def defaulted(of: Type, value: Any) -> Any:
     """A stored value of a built-in type with its defaults. Shares no part with what was given."""
-    if isinstance(value, dict) and of.is_map and not of.scalar:
+    if not isinstance(value, dict | list):
+        return value
+    if isinstance(value, dict) and of.fields is not None and not of.scalar:
         made = dict(value)
-        for name, constant in CONSTANTS.get(of.name, {}).items():
+        for name, constant in CONSTANTS.get(of.name, _NONE).items():
             if made.get(name) is None or (made[name] == "" and _inner(of, name).always):
                 made[name] = _copy(constant)
-        for name, inner in (of.fields or {}).items():
+        for name, inner in of.fields.items():
             if inner.default is not None and (inner.kept or inner.default not in ("", 0, False)):
                 made.setdefault(name, inner.default)
         if of.name in RULES:
             RULES[of.name](made)
         if of.values is not None and of.values.scalar == "quantity":
             return {name: quantity.round_up(each, -3) for name, each in made.items()}
-        return {name: defaulted(_inner(of, name), each) for name, each in made.items()}
+        return {n: defaulted(_inner(of, n), each) if isinstance(each, dict | list) else each for n, each in made.items()}
     if isinstance(value, list) and of.items is not None and not of.scalar:
         return [defaulted(of.items, each) for each in value]
     return _copy(value)

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 DEPTH_LIMIT = 256  # levels of a FieldsV1 document; nothing real has 40
 
 Path = tuple[str, ...]
@@ -29,11 +31,12 @@ class FieldsError(ValueError):
 class FieldSet:
     """A set of paths."""
 
-    __slots__ = ("children", "members")
+    __slots__ = ("_document", "children", "members")
 
     def __init__(self, members: dict[str, None] | None = None, children: dict[str, FieldSet] | None = None) -> None:
         self.members = members if members is not None else {}
         self.children = children if children is not None else {}
+        self._document: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, *paths: Path) -> FieldSet:
@@ -90,8 +93,17 @@ class FieldSet:
         """What lies below one step."""
         return self.children.get(step) or FieldSet()
 
+    def within(self, other: FieldSet) -> bool:
+        """Whether all its paths are in the other too."""
+        theirs = other.children
+        return self.members.keys() <= other.members.keys() and all(
+            step in theirs and child.within(theirs[step]) for step, child in self.children.items()
+        )
+
     def union(self, other: FieldSet) -> FieldSet:
         """All paths of both."""
+        if not (other.members or other.children) or other is self:
+            return self
         children = dict(self.children)
         for step, child in other.children.items():
             children[step] = children[step].union(child) if step in children else child
@@ -113,23 +125,34 @@ class FieldSet:
         return self._without(other, below_too=True)
 
     def _without(self, other: FieldSet, below_too: bool) -> FieldSet:
+        if not (self.members or self.children) or not (other.members or other.children):
+            return self
+        members = self.members
+        if not members.keys().isdisjoint(other.members):
+            members = {step: None for step in members if step not in other.members}
         children: dict[str, FieldSet] = {}
+        same = members is self.members
         for step, child in self.children.items():
             if below_too and step in other.members:
+                same = False
                 continue
             left = child._without(other.children[step], below_too) if step in other.children else child
+            same = same and left is child
             if left:
                 children[step] = left
-        return FieldSet({step: None for step in self.members if step not in other.members}, children)
+        return self if same else FieldSet(members, children)
 
     def to_json(self) -> dict[str, Any]:
-        """The FieldsV1 document."""
+        """The FieldsV1 document, made once; not to be changed, nor is the set after this."""
+        if self._document is not None:
+            return self._document
         document: dict[str, Any] = {}
         for step in sorted({**self.members, **self.children}, key=order):
             child = self.children.get(step)
             document[step] = child.to_json() if child else {}
             if child and step in self.members:
                 document[step] = {".": {}, **document[step]}
+        self._document = document
         return document
 
     @classmethod
@@ -152,6 +175,27 @@ class FieldSet:
             if child:
                 made.children[step] = child
         return made
+
+
+def read(document: Any) -> FieldSet:
+    """`FieldSet.from_json`, remembering what was read lately: most documents are read again with every write of an object.
+
+    Raises:
+        FieldsError: it is none.
+    """
+    try:
+        text = _ENCODE(document)
+    except (ValueError, OverflowError, RecursionError):  # no text that JSON may hold: not to be remembered
+        return FieldSet.from_json(document)
+    return _read(text)
+
+
+@lru_cache(maxsize=2048)
+def _read(text: bytes) -> FieldSet:
+    return FieldSet.from_json(_DECODE(text))
+
+
+_ENCODE, _DECODE = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 
 
 def field(name: str) -> str:

@@ -7,6 +7,7 @@ API group, version and resource a path names, and knows nothing of which exist.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -45,6 +46,7 @@ class Target(NamedTuple):
     subresource: str
 
 
+@lru_cache(maxsize=4096)
 def split(path: str) -> Target | None:
     """Read a path under /api/<version>/ or /apis/<group>/<version>/; None where it names no resource."""
     parts = [unquote(part) for part in path.strip("/").split("/")]

@@ -8,9 +8,9 @@ seconds (RFC 3339, UTC), handed in. The rules are those of k8s.io/apimachinery `
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from . import fields
 from .fields import FieldsError, FieldSet
 
 Json = dict[str, Any]
@@ -43,8 +43,7 @@ class Identity(NamedTuple):
         return f"{text} using {self.api_version}" if self.operation == "Update" else text
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What one manager owns, in the terms of one API version."""
 
     fields: FieldSet
@@ -70,7 +69,7 @@ def decode(entries: Any) -> Managers:
         applied = entry["operation"] == "Apply"
         names = (entry.get("manager", ""), entry["operation"], entry.get("subresource", ""))
         identity = Identity(names[0], names[1], "" if applied else entry["apiVersion"], names[2])
-        owned = FieldSet.from_json(entry.get("fieldsV1") or {})
+        owned = fields.read(entry.get("fieldsV1") or {})
         managers[identity] = Entry(owned, entry["apiVersion"], entry.get("time"))
     return managers
 
@@ -123,6 +122,8 @@ def decode_or_none(live: Json) -> Managers:
 
 def capped(managers: Managers) -> Managers:
     """At most `UPDATERS_LIMIT` entries of updates: past it the oldest of each API version are folded into one."""
+    if len(managers) <= UPDATERS_LIMIT:
+        return managers
     updaters = sorted(
         (identity for identity in managers if identity.operation == "Update"),
         key=lambda identity: (managers[identity].time or "", identity.order()),

@@ -103,7 +103,7 @@ def _apply(types: Types, live: Json, config: Json, by: Writer, *, force: bool) -
         merged = _prune(types, merged, owners, last, by)
     owners = _take_over(owners, me, cache(lambda version: _compare(types, version, live, merged, by)), force=force)
     if not equal(live, merged) and me in owners:
-        owners[me] = replace(owners[me], time=by.now)
+        owners[me] = owners[me]._replace(time=by.now)
     try:
         made = stored_object(of, merged)
     except DecodeError as error:
@@ -161,7 +161,7 @@ def _owners_after_update(types: Types, live: Json, new: Json, owners: Managers, 
     if taken:
         me = by.identity("Update")
         before = owners[me].fields if me in owners else managers.NO_FIELDS
-        owners[me] = Entry(taken.union(before), by.api_version, by.now)
+        owners[me] = Entry(before if taken.within(before) else taken.union(before), by.api_version, by.now)
     return owners
 
 
@@ -190,7 +190,7 @@ def _take_over(owners: Managers, me: Identity, changes: Callable[[str], Comparis
                 conflicts[identity] = lost
             owned = owned.difference(lost).difference(found.removed)
         if owned:
-            left[identity] = replace(entry, fields=owned)
+            left[identity] = entry if owned is entry.fields else entry._replace(fields=owned)
     if conflicts and not force:
         raise _Conflicts(conflicts)
     return left
@@ -242,7 +242,7 @@ def _stripped(owners: Managers, me: Identity) -> Managers:
     if me in made:
         left = made[me].fields.difference(NEVER_OWNED)
         if left:
-            made[me] = replace(made[me], fields=left)
+            made[me] = made[me]._replace(fields=left)
         else:
             del made[me]
     return made

@@ -7,6 +7,7 @@ as kube-apiserver 1.36 says them.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,6 +37,7 @@ _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = rf"({_QUALIFIED})?"
+_is_label, _is_subdomain, _is_qualified, _is_value = (re.compile(p).fullmatch for p in (_LABEL, _SUBDOMAIN, _QUALIFIED, _VALUE))
 _LABEL_WORDS = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an "
     f"alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL}')"
@@ -60,7 +62,12 @@ _LABEL_NAMES = ("Namespace", "Service")
 
 def timestamp(now: float) -> str:
     """An instant as objects hold it: RFC 3339, whole seconds, UTC."""
-    return dt.datetime.fromtimestamp(int(now), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _timestamp(int(now))
+
+
+@functools.lru_cache(maxsize=64)
+def _timestamp(second: int) -> str:
+    return dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def instant(text: str) -> float:
@@ -76,13 +83,13 @@ def ordered(metadata: Mapping[str, Any]) -> Json:
 def label_words(value: str) -> list[str]:
     """What is wrong with a DNS label."""
     found = [] if len(value) <= 63 else ["must be no more than 63 bytes"]
-    return found if re.fullmatch(_LABEL, value) else [*found, _LABEL_WORDS]
+    return found if _is_label(value) else [*found, _LABEL_WORDS]
 
 
 def subdomain_words(value: str) -> list[str]:
     """What is wrong with a DNS subdomain."""
     found = [] if len(value) <= 253 else ["must be no more than 253 bytes"]
-    return found if re.fullmatch(_SUBDOMAIN, value) else [*found, _SUBDOMAIN_WORDS]
+    return found if _is_subdomain(value) else [*found, _SUBDOMAIN_WORDS]
 
 
 def path_words(value: str) -> list[str]:
@@ -115,7 +122,7 @@ def qualified_words(value: str) -> list[str]:
         found.append("name part must be non-empty")
     elif len(name) > 63:
         found.append("name part must be no more than 63 bytes")
-    if not re.fullmatch(_QUALIFIED, name):
+    if not _is_qualified(name):
         found.append(_NAME_WORDS)
     return found
 
@@ -123,7 +130,7 @@ def qualified_words(value: str) -> list[str]:
 def value_words(value: str) -> list[str]:
     """What is wrong with a label's value."""
     found = [] if len(value) <= 63 else ["must be no more than 63 bytes"]
-    return found if re.fullmatch(_VALUE, value) else [*found, _VALUE_WORDS]
+    return found if _is_value(value) else [*found, _VALUE_WORDS]
 
 
 def labels_causes(labels: Mapping[str, str], field: str) -> list[Cause]:
