@@ -7,6 +7,7 @@ Law of the module: nothing that matters is left out, and what servers draw or co
   which others' writes may raise at any time, says after which of those versions it is; later pages say whether it is that of the first.
 * Times are compared as they are: the embedded server's clock is set by the real one's answers. Only ages in tables are not.
 * Where a refusal shows a diff of the server's own Go structs, that is cut off.
+* The description of a table's column is documentation, which the embedded server does not carry.
 * A continue token is opened; Go's maps have no order, so of refusals that list several faults the order is not compared.
 """
 
@@ -105,6 +106,8 @@ class _Look:
                 made[key] = self._version(int(each), of_list="uid" not in value and "name" not in value)
             elif key == "continue" and each:
                 made[key] = self._token(each)
+            elif key == "columnDefinitions" and isinstance(each, list):
+                made[key] = [{**column, "description": "<documentation>"} for column in each]
             elif key == "message" and isinstance(each, str):
                 made[key] = _unordered(self._text(_OBJECT.sub(_sorted_object, each)))
             elif key == "causes" and isinstance(each, list):

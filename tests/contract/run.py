@@ -10,7 +10,7 @@ import datetime as dt
 import json
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.waiting import until
 
@@ -93,8 +93,19 @@ def _ask(server: Server, method: str, path: str, body: Any = None) -> Answer:
     return server.ask(Call(method, path, b"" if body is None else json.dumps(body).encode(), JSON, JSON, AGENT))
 
 
-def differences(script: Script, real: Real, embedded: Embedded, namespace: str) -> list[tuple[str, Any, Any]]:
-    """The steps whose answers differ: the call, what the real server answered, what the embedded one did."""
+class Outcome(NamedTuple):
+    """How a run went. `differences`: the calls whose answers differ, with both answers, the real server's first.
+
+    `straddled`: while the real server worked on a call the clock came to another second, so that the times of one write may differ.
+    """
+
+    differences: list[tuple[str, Any, Any]]
+    straddled: bool
+
+
+def play(script: Script, real: Real, embedded: Embedded, namespace: str) -> Outcome:
+    """Run a script against both servers."""
+    straddled = False
     sides = [Side(real, namespace), Side(embedded, namespace)]
     try:
         for step in script.steps:
@@ -102,6 +113,7 @@ def differences(script: Script, real: Real, embedded: Embedded, namespace: str) 
                 until(partial(_later_than, int(now())), "the next second", 5.0)
             before = now()
             answer = sides[0].do(step)
+            straddled = straddled or int(now()) != int(before)
             embedded.at(max(_latest(answer), int(before)))
             sides[1].do(step)
     finally:
@@ -109,7 +121,8 @@ def differences(script: Script, real: Real, embedded: Embedded, namespace: str) 
             side.close()
     real_answers, embedded_answers = (comparable(side.answers) for side in sides)
     calls = [f"{step.verb} {step.target}" for step in script.steps]
-    return [each for each in zip(calls, real_answers, embedded_answers, strict=True) if each[1] != each[2]]
+    found = [each for each in zip(calls, real_answers, embedded_answers, strict=True) if each[1] != each[2]]
+    return Outcome(found, straddled)
 
 
 def _later_than(second: int) -> bool:
@@ -130,7 +143,7 @@ def told(found: list[tuple[str, Any, Any]]) -> str:
         lines.append(call)
         if real[0] != embedded[0]:
             sides = (("real", real), ("embedded", embedded))
-            lines += [f"  {who}: {status} {_shown(at(body, 'message'))}" for who, (status, _, body) in sides]
+            lines += [f"  {who}: {one[0]} {_shown(one[2].get('message') if isinstance(one[2], dict) else one[2])}" for who, one in sides]
             continue
         lines += [f"  {path or '.'}\n    real:     {one}\n    embedded: {two}" for path, one, two in _places(real, embedded, "")]
     return "\n".join(lines)

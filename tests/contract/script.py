@@ -4,7 +4,7 @@ Law of the module: pure. A file under `scripts/` is a list of scripts; a script 
 key is a call, "VERB path?query", and its value the body; the other keys are options (`Step`).
 
 Verbs are those of HTTP, and APPLY, MERGE, JSON, STRATEGIC (the four patches), WATCH (a watch, opened), READ (lines of one that is open),
-COMPACT (the server forgets its history up to now). A path that does not begin with "/" begins with a plural, perhaps with a version
+COMPACT (the server forgets its first versions). A path that does not begin with "/" begins with a plural, perhaps with a version
 ("widgets.v2/a/status"), in the script's own namespace. `by=` in a query is short for `fieldManager=`; `$name` stands for what an earlier
 step saved, `$ns` for the namespace. A mapping as body is given its apiVersion and kind, and an applied one its name, unless it says them;
 a text is sent as it is.

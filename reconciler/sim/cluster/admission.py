@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import errors
+from . import errors, limits
 from .definitions import FINALIZER
 from .errors import ApiError, Cause
-from .ids import NODE_PORTS, Ids
+from .ids import DRY_ADDRESS, NODE_PORTS, Ids
 from .metadata import timestamp
 from .resources import Resource, Storage
 from .store import Json, Store
@@ -56,7 +56,7 @@ def check_delete(resource: Resource, name: str) -> None:
         raise errors.forbidden("", "namespaces", name, "this namespace may not be deleted")
 
 
-def on_create(store: Store, ids: Ids, resource: Resource, obj: Json, now: float) -> None:
+def on_create(store: Store, ids: Ids, resource: Resource, obj: Json, now: float, *, dry_run: bool) -> None:
     """Add what the server adds to a new object."""
     if resource.custom:
         return
@@ -74,7 +74,7 @@ def on_create(store: Store, ids: Ids, resource: Resource, obj: Json, now: float)
             spec = obj.setdefault("spec", {})
             spec["taints"] = [*(spec.get("taints") or ()), {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
         case ("", "Service"):
-            allocate(store, ids, obj, None)
+            allocate(store, ids, obj, None, dry_run=dry_run)
         case ("batch", "Job"):
             _job(obj)
         case ("apps", "DaemonSet"):
@@ -103,6 +103,7 @@ def _pod(store: Store, ids: Ids, obj: Json) -> None:
         raise errors.forbidden("", "pods", name, text)
     if spec.get("automountServiceAccountToken", found.obj.get("automountServiceAccountToken", True)):
         _mount_token(ids, spec)
+    limits.fill(store, obj)
     _prioritize(store, obj)
     tolerations = spec.setdefault("tolerations", [])
     for key in _TOLERATED:
@@ -185,8 +186,8 @@ def end_definition(definition: Json, now: float) -> None:
     definition["status"]["conditions"] = [*(c for c in conditions if c["type"] != "Terminating"), told]
 
 
-def allocate(store: Store, ids: Ids, service: Json, old: Json | None) -> None:
-    """Give a Service its addresses and node ports, keeping those of before."""
+def allocate(store: Store, ids: Ids, service: Json, old: Json | None, *, dry_run: bool) -> None:
+    """Give a Service its addresses and node ports, keeping those of before. A dry run gets the same ones every time."""
     spec = service.setdefault("spec", {})
     before: Json = (old or {}).get("spec", {})
     kind = spec.get("type", "ClusterIP")
@@ -195,7 +196,7 @@ def allocate(store: Store, ids: Ids, service: Json, old: Json | None) -> None:
         return
     if not spec.get("clusterIP"):
         kept = before.get("clusterIP")
-        spec["clusterIP"] = kept if kept and before.get("type") != "ExternalName" else _free_address(store, ids)
+        spec["clusterIP"] = kept if kept and before.get("type") != "ExternalName" else DRY_ADDRESS if dry_run else _free_address(store, ids)
         spec["clusterIPs"] = [spec["clusterIP"]]
     elif not spec.get("clusterIPs") or (
         old is not None and spec["clusterIP"] != before.get("clusterIP") and spec["clusterIPs"] == before.get("clusterIPs")
@@ -207,9 +208,10 @@ def allocate(store: Store, ids: Ids, service: Json, old: Json | None) -> None:
     spec.setdefault("ipFamilyPolicy", "RequireDualStack" if both else "SingleStack")
     if kind in ("NodePort", "LoadBalancer") and spec.get("allocateLoadBalancerNodePorts", True):
         known = {(p.get("name"), p.get("port")): p.get("nodePort") for p in before.get("ports") or []}
-        for port in spec.get("ports") or []:
+        for at, port in enumerate(spec.get("ports") or ()):
             if not port.get("nodePort"):
-                port["nodePort"] = known.get((port.get("name"), port.get("port"))) or _free_port(store, ids)
+                dry = NODE_PORTS[1] + 2 + at if dry_run else 0
+                port["nodePort"] = known.get((port.get("name"), port.get("port"))) or dry or _free_port(store, ids)
 
 
 _OUTSIDE = ("NodePort", "LoadBalancer")

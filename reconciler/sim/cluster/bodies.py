@@ -16,6 +16,7 @@ from .errors import bad_request
 from .store import Json
 
 LIMIT_BYTES = 3 * 1024 * 1024
+_SHOWN_BYTES = 30
 _DEPTH_LIMIT = 200
 
 
@@ -47,7 +48,21 @@ class Repeats:
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML as the API server reads it: no timestamps, merge keys or binary, since JSON has none."""
+    """YAML as the API server reads it: no timestamps, merge keys or binary, since JSON has none. `repeats` says which keys stand twice."""
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self.repeats: list[str] = []
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, noting keys that it has already."""
+        seen: dict[str, None] = {}
+        for key, _ in node.value:
+            if key.value in seen:
+                self.repeats.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+            seen[key.value] = None
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -62,32 +77,97 @@ def is_yaml(content_type: str) -> bool:
 
 
 def read(body: bytes, kind: str, content_type: str = "", strict: bool = True) -> tuple[Json, list[str]]:
-    """Read one object; returns it and the sentences about duplicate fields. Raises `ApiError` 400."""
+    """Read one object; returns it and the sentences about keys that stand twice. Raises `ApiError` 400."""
     if len(body) > LIMIT_BYTES:
         raise bad_request(f"Request entity too large: limit is {LIMIT_BYTES}")
-    head = f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: "
     repeats = Repeats()
-    if is_yaml(content_type) and not body.lstrip().startswith(b"{"):
-        value = read_yaml(body)
-    else:
-        try:
+    try:
+        if is_yaml(content_type) and not body.lstrip().startswith(b"{"):
+            value, repeats.found = read_yaml(body)
+        else:
             value = json.loads(body, object_pairs_hook=repeats.pairs) if strict else msgspec.json.decode(body)
-        except (ValueError, RecursionError) as error:
-            raise bad_request(head + _go_words(body, error)) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        head = f"the object provided is unrecognized (must be of type {kind}): "
+        if is_yaml(content_type):
+            raise bad_request(f"{head}{yaml_words(error)} ({_hex(body)})") from None
+        raise bad_request(f"{head}couldn't get version/kind; json parse error: {_go_words(body, error)}") from None
     repeats.collect(value, "")
     if not isinstance(value, dict):
-        shape = "array" if isinstance(value, list) else _go_name(value)
-        into = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-        raise bad_request(f"{head}json: cannot unmarshal {shape} into Go value of type {into} ({body[:20].hex()})")
+        head = f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: "
+        raise bad_request(f"{head}{_no_object(value)} ({body[:20].hex()})")
     return value, repeats.found
 
 
-def read_yaml(body: bytes) -> Any:
-    """Read YAML; raises `ApiError` 400."""
+def read_applied(body: bytes) -> tuple[Json, list[str]]:
+    """Read an apply configuration; returns it and the sentences about keys that stand twice. Raises `ApiError` 400."""
     try:
-        return yaml.load(body, Loader=_Loader)  # noqa: S506 - a safe loader, narrowed
+        value, repeats = _as_json(body) or read_yaml(body)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise bad_request(f"error decoding YAML: {error}") from None
+        raise bad_request(f"error decoding YAML: error converting YAML to JSON: {yaml_words(error)}") from None
+    if value is None:
+        return {}, []
+    if not isinstance(value, dict):
+        shape = "array" if isinstance(value, list) else _go_name(value)
+        text = f"json: cannot unmarshal {shape} into Go value of type map[string]interface {{}}"
+        raise bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {text}")
+    return value, repeats
+
+
+def _as_json(body: bytes) -> tuple[Any, list[str]] | None:
+    """A body that is plain JSON too; None where only YAML can say what it is."""
+    repeats = Repeats()
+    try:
+        value = json.loads(body, object_pairs_hook=repeats.pairs)
+    except (ValueError, RecursionError):
+        return None
+    repeats.collect(value, "")
+    return None if repeats.found else (value, [])
+
+
+def read_yaml(body: bytes) -> tuple[Any, list[str]]:
+    """Read YAML; returns it and the sentences about keys that stand twice. Raises `YAMLError`, ValueError, RecursionError."""
+    loader = _Loader(body)
+    try:
+        return loader.get_single_data(), loader.repeats
+    finally:
+        loader.dispose()
+
+
+def yaml_words(error: Exception) -> str:
+    """What the server says of YAML that cannot be read."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return f"yaml: {error}"
+    mark, line = error.problem_mark, 0
+    if mark is not None and mark.line:
+        line = mark.line + isinstance(error, yaml.scanner.ScannerError)
+    elif error.context_mark is not None:
+        line = error.context_mark.line
+    return f"yaml: line {line}: {error.problem}" if line else f"yaml: {error.problem}"
+
+
+def _hex(body: bytes) -> str:
+    return body.hex() if len(body) <= _SHOWN_BYTES else f"{body[:_SHOWN_BYTES].hex()} ..."
+
+
+def _no_object(value: Any) -> str:
+    shape = "array" if isinstance(value, list) else _go_name(value)
+    into = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+    return f"json: cannot unmarshal {shape} into Go value of type {into}"
+
+
+def read_options(body: bytes) -> Json:
+    """Read the options that a delete carries; raises `ApiError` 400."""
+    head = "couldn't get version/kind; json parse error: "
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(head + parse_words(body, error)) from None
+    if not isinstance(value, dict):
+        raise bad_request(head + _no_object(value))
+    kind, version = value.get("kind"), value.get("apiVersion")
+    if kind not in (None, "", "DeleteOptions"):
+        raise bad_request(f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"')
+    return value
 
 
 def read_patch(body: bytes, head: str = "error decoding patch: ") -> Any:
@@ -125,7 +205,12 @@ def parse_words(body: bytes, error: Exception) -> str:
             if at + same >= len(text):
                 return "unexpected end of JSON input"
             return f"invalid character '{text[at + same]}' in literal {word} (expecting '{word[same]}')"
-    return f"invalid character '{text[at]}' {what}"
+    return f"invalid character {_quoted(text[at])} {what}"
+
+
+def _quoted(character: str) -> str:
+    """A character as Go quotes it in these sentences."""
+    return f"'{character}'" if character.isprintable() else f"'\\u{ord(character):04x}'"
 
 
 def _go_name(value: Any) -> str:

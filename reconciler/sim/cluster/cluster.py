@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 
-from . import bodies, discovery, errors, options, protobuf, reads, reviews, strategy, subresources, views
+from . import bodies, discovery, errors, forms, options, protobuf, reads, reviews, strategy, subresources, views
 from .controllers import Controllers
 from .errors import ApiError
 from .http import Request, Response, Target, split
@@ -64,7 +64,7 @@ class Cluster:
         try:
             answer = self._route(protobuf.as_json(request), now)
         except ApiError as error:
-            return _refusal(error)
+            return _refusal(error, request.accept)
         target = split(request.path)
         if target and (target.group, target.plural) == ("", "endpoints"):
             return replace(answer, headers=(*answer.headers, *_warnings([_ENDPOINTS_WARNING])))
@@ -82,7 +82,7 @@ class Cluster:
         try:
             target, resource = self._resource(request)
             self._count("watch", resource, request)
-            form = views.form_of(request.accept, dict(request.query).get("includeObject", ""))
+            form = views.form_of(request.accept, dict(request.query).get("includeObject", ""), watch=True)
             if form.kind == "PartialObjectMetadataList":
                 raise views.wrong_form(form, resource, is_list=False)
             return Cursor(self, resource, target.namespace, options.list_options(request.query), form, now)
@@ -114,7 +114,7 @@ class Cluster:
         if resource.namespaced and target.name and not target.namespace:
             raise errors.no_resource()
         if target.subresource and target.subresource not in resource.about.subresources:
-            raise errors.no_resource()
+            raise errors.not_found(resource.group, resource.plural, target.name) if resource.custom else errors.no_resource()
         return target, resource
 
     def _count(self, verb: str, resource: Resource, request: Request, part: str = "") -> None:
@@ -213,6 +213,8 @@ class Cluster:
         """The object that a request carries."""
         strict = call.options.validation != "Ignore"
         document, repeats = bodies.read(request.body, resource.kind, request.content_type, strict)
+        if resource.custom and not document.get("kind"):
+            raise forms.without_kind(resource, request.body)
         obj, warnings = self.writes.forms.decode(resource, document, repeats, call.options)
         call.warnings += warnings
         return obj
@@ -252,9 +254,11 @@ def _warned(call: Call) -> Iterator[None]:
         raise
 
 
-def _refusal(error: ApiError) -> Response:
+def _refusal(error: ApiError, accept: str = "") -> Response:
     if error.code == 404 and not error.reason:
         return Response(404, error.message.encode(), "text/plain; charset=utf-8")
+    if accept.startswith("application/yaml"):
+        return Response(error.code, views.to_yaml(encode(error.status())), "application/yaml", _retry(error) + _warnings(error.warnings))
     return Response(error.code, encode(error.status()), headers=_retry(error) + _warnings(error.warnings))
 
 

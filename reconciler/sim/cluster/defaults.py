@@ -216,7 +216,17 @@ def _service(made: Json) -> None:
     if spec["type"] in ("ClusterIP", "NodePort", "LoadBalancer"):
         spec.setdefault("internalTrafficPolicy", "Cluster")
     if spec["type"] == "LoadBalancer":
+        made["status"] = _with_modes(made.get("status", {}))
         spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def _with_modes(status: Json) -> Json:
+    """The status of a Service whose addresses say how they are reached."""
+    balancer = status.get("loadBalancer") or {}
+    if not balancer.get("ingress"):
+        return status
+    ingress = [{"ipMode": "VIP", **each} if each.get("ip") else each for each in balancer["ingress"]]
+    return {**status, "loadBalancer": {**balancer, "ingress": ingress}}
 
 
 def _service_port(made: Json) -> None:

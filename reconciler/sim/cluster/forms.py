@@ -14,7 +14,7 @@ from .misfits import restore_words, unmarshal_words
 from .options import WriteOptions
 from .resources import Catalogue, Resource, table
 from .schema import Type
-from .store import Json, encode
+from .store import Json
 
 
 class Patched(NamedTuple):
@@ -51,7 +51,10 @@ class Forms:
         if found and options.validation == "Strict":
             if patched:
                 raise _wrong_patch(patched, f"strict decoding error: {', '.join(found)}")
-            raise errors.bad_request(f"{head}strict decoding error: {', '.join(found)}")
+            said = ", ".join(found)
+            if repeats and not repeats[0].startswith("duplicate"):
+                said = "\n  ".join(["yaml: unmarshal errors:", *repeats])
+            raise errors.bad_request(f"{head}strict decoding error: {said}")
         return self.complete(resource, obj), found
 
     def _stored(self, resource: Resource, document: Json) -> Json:
@@ -112,22 +115,32 @@ def _wrong_patch(patched: Patched, words: str) -> errors.ApiError:
     return errors.invalid("", "", "", [errors.invalid_value("patch", patched.shown(), words)])
 
 
+def without_kind(resource: Resource, body: bytes) -> errors.ApiError:
+    """The refusal of a custom object that does not say its kind; it shows what was sent."""
+    text = body.decode("utf-8", "replace")
+    said = f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing in '{text}'"
+    return errors.bad_request(f"{said} ({text[:_SHOWN_LIMIT]} ...)")
+
+
 def _typed(resource: Resource, document: Json) -> Json:
     """The document under the version and kind of its path; raises `ApiError` where it says another."""
     version, kind = document.get("apiVersion"), document.get("kind")
-    if resource.custom and not kind:
-        text = encode(document).decode()
-        said = f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing in '{text}'"
-        raise errors.bad_request(f"{said} ({text[:_SHOWN_LIMIT]} ...)")
-    if (version or resource.custom) and version != resource.api_version:
-        text = f"the API version in the data ({version or ''}) does not match the expected API version ({resource.api_version})"
-        raise errors.bad_request(text)
-    if kind and kind != resource.kind:
-        if resource.custom:
+    if resource.custom:
+        if version != resource.api_version:
+            raise errors.bad_request(_other_version(version, resource))
+        if kind != resource.kind:
             name = (document.get("metadata") or {}).get("name", "")
-            raise errors.invalid(resource.group, kind, name, [errors.invalid_value("kind", kind, f"must be {resource.kind}")])
-        text = f"converting ({resource.version}.{kind}) to ({_internal(resource)}.{resource.kind}): unknown conversion"
-        raise errors.bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {text}')
+            raise errors.invalid(resource.group, str(kind), name, [errors.invalid_value("kind", kind, f"must be {resource.kind}")])
+        return document
+    version, kind = version or resource.api_version, kind or resource.kind
+    if (version, kind) != (resource.api_version, resource.kind):
+        if f"{version}/{kind}" not in table().kinds:
+            words = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+        elif kind == resource.kind:
+            raise errors.bad_request(_other_version(version, resource))
+        else:
+            words = _no_conversion(resource, version, kind)
+        raise errors.bad_request(f'{kind} in version "{_short(version)}" cannot be handled as a {resource.kind}: {words}')
     return {**document, "apiVersion": resource.api_version, "kind": resource.kind}
 
 
@@ -142,17 +155,24 @@ def _retyped(resource: Resource, document: Json, patched: Patched) -> Json:
             decode.stored(other.type, document)
         except decode.DecodeError as error:
             raise _wrong_patch(patched, unmarshal_words(other.type, other.kind, error)) from None
-        words = f"converting ({resource.version}.{kind}) to ({_internal(resource)}.{resource.kind}): unknown conversion"
-        raise _wrong_patch(patched, words)
+        raise _wrong_patch(patched, _no_conversion(resource, str(version), str(kind)))
     return {**document, "apiVersion": resource.api_version, "kind": resource.kind}
 
 
-def _internal(resource: Resource) -> str:
-    """The package of a kind's internal type."""
-    return (resource.group or "core").split(".")[0]
+def _no_conversion(resource: Resource, version: str, kind: str) -> str:
+    package = (resource.group or "core").split(".")[0]
+    return f"converting ({_short(version)}.{kind}) to ({package}.{resource.kind}): unknown conversion"
 
 
-_SHOWN_LIMIT = 27
+def _other_version(version: object, resource: Resource) -> str:
+    return f"the API version in the data ({version or ''}) does not match the expected API version ({resource.api_version})"
+
+
+def _short(version: str) -> str:
+    return version.rpartition("/")[2]
+
+
+_SHOWN_LIMIT = 30
 
 
 def _timeless_scale(obj: Json) -> Json:

@@ -13,6 +13,7 @@ import msgspec
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SERVICES = "10.0."
+DRY_ADDRESS = "10.0.0.0"  # what a dry run is given
 NODE_PORTS = (30_000, 32_767)  # the first and the last
 _ordered = msgspec.json.Encoder(order="sorted").encode
 

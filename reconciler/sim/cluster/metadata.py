@@ -112,6 +112,9 @@ def name_causes(kind: str, name: str, custom: bool) -> list[Cause]:
 
 def qualified_words(value: str) -> list[str]:
     """What is wrong with a label's or annotation's key."""
+    if value.count("/") > 1:
+        words = _NAME_WORDS.removeprefix("name part ").removesuffix(")")
+        return [f"a valid label key {words}) with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     prefix, slash, name = value.rpartition("/")
     found = []
     if slash and not prefix:
@@ -160,15 +163,15 @@ def causes(metadata: Json, kind: str, namespaced: bool, custom: bool) -> list[Ca
         text = f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes"
         found.append(Cause("FieldValueTooLong", text, "metadata.annotations"))
     found += _owner_causes(metadata.get("ownerReferences") or [])
-    for at, finalizer in enumerate(metadata.get("finalizers") or []):
-        field = f"metadata.finalizers[{at}]"
-        words = qualified_words(finalizer)
-        found += [invalid_value(field, finalizer, text) for text in words]
-        plain = not words and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS
-        # Only the kinds of Kubernetes itself ask for more than a qualified name.
-        if plain and not custom and kind != "CustomResourceDefinition":
-            text = "name is neither a standard finalizer name nor is it fully qualified"
-            found.append(invalid_value(field, finalizer, text))
+    finalizers = metadata.get("finalizers") or []
+    for finalizer in finalizers:
+        found += [invalid_value("metadata.finalizers", finalizer, text) for text in qualified_words(finalizer)]
+    # Only the kinds of Kubernetes itself ask for more than a qualified name.
+    if not custom and kind != "CustomResourceDefinition":
+        for at, finalizer in enumerate(finalizers):
+            if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+                text = "name is neither a standard finalizer name nor is it fully qualified"
+                found.append(invalid_value(f"metadata.finalizers[{at}]", finalizer, text))
     return found
 
 
@@ -187,7 +190,9 @@ def _owner_causes(owners: Sequence[Json]) -> list[Cause]:
     if len(controllers) > 1:
         first, second = (f"{o.get('kind')}/{o.get('name')}" for o in controllers[:2])
         text = f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
-        found.append(invalid_value("metadata.ownerReferences", controllers[1], text))
+        names = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
+        shown = [{name: owner[name] for name in names if name in owner} for owner in owners]
+        found.append(invalid_value("metadata.ownerReferences", shown, text))
     return found
 
 

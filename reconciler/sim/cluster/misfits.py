@@ -16,9 +16,11 @@ def unmarshal_words(of: Type, kind: str, error: DecodeError) -> str:
     """What Go's decoder says of a value of another form than its field; other reasons are sentences already."""
     if not error.misfit:
         return str(error)
-    struct, field = kind, of
+    struct, field, path = kind, of, error.path
     names: list[str] = []
-    for name in error.path.replace("[", ".[").split("."):
+    if of.rules:  # of a custom kind only metadata has a Go type
+        struct, field, path = "ObjectMeta", (of.fields or {})["metadata"], path.removeprefix("metadata.")
+    for name in path.replace("[", ".[").split("."):
         if name.startswith("["):
             field = field.items or field
             continue

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import msgspec
-
+from . import bodies
 from .errors import ApiError, Cause, bad_request, forbidden_field, invalid, invalid_value, required, unsupported
 from .http import Request
 
@@ -138,12 +137,7 @@ def delete_options(request: Request) -> DeleteOptions:
 
 
 def _from_body(body: bytes) -> DeleteOptions:
-    try:
-        document = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
-    if not isinstance(document, dict):
-        raise bad_request("couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value")
+    document = bodies.read_options(body)
     conditions = document.get("preconditions") or {}
     causes = _dry_run_causes(document.get("dryRun") or [])
     if causes:
@@ -238,4 +232,6 @@ def _watch_causes(options: ListOptions) -> list[Cause]:
     elif options.match:
         text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         causes.append(forbidden_field("resourceVersionMatch", text))
+    if options.match not in ("", "NotOlderThan"):
+        causes.append(unsupported("resourceVersionMatch", options.match, ("NotOlderThan",)))
     return causes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import bodies, errors
+from . import bodies, errors, versions
 from .errors import ApiError
 from .forms import Patched
 from .golang import plain
@@ -29,7 +29,11 @@ def patched(writes: Writes, call: Call, request: Request) -> tuple[Json, bool]:
     """Perform a PATCH; returns the object and whether apply created it. Raises `ApiError`."""
     kind = request.content_type.split(";")[0].strip()
     if kind == APPLY:
-        document, _ = bodies.read(request.body, call.resource.kind, kind)
+        document, repeats = bodies.read_applied(request.body)
+        if repeats and call.options.validation == "Strict":
+            words = "\n  ".join(["error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:", *repeats])
+            raise errors.bad_request(words)
+        call.warnings += repeats if call.options.validation != "Ignore" else []
         return _apply(writes, call, document)
     if kind not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise errors.unsupported_media()
@@ -38,7 +42,9 @@ def patched(writes: Writes, call: Call, request: Request) -> tuple[Json, bool]:
         text = f"the body of the request was in an unknown format - accepted media types include: {known}"
         raise ApiError(415, "UnsupportedMediaType", text)
     patch = bodies.read_patch(request.body, "" if kind == STRATEGIC_PATCH else "error decoding patch: ")
-    live = writes.existing(call).obj
+    live = versions.shown(call.resource, writes.existing(call)).obj
+    if call.resource.custom:
+        live = {**live, "apiVersion": call.resource.api_version}  # conversion None changes nothing else
     document = changed(live, patch, kind, call.resource.about.type)
     _same_name(call, document)
 

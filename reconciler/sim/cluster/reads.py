@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 
-import msgspec
-
-from . import errors, selectors
+from . import bodies, errors, selectors
 from .options import ListOptions
 from .resources import Resource
 from .selectors import Selector
@@ -43,7 +42,7 @@ def get(store: Store, resource: Resource, namespace: str, name: str, version: st
     if version and version != "0":
         if not version.isdigit():
             text = f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
-            raise errors.bad_request(f"invalid resource version: {text}")
+            raise errors.internal(text)
         if int(version) > store.version:
             raise errors.too_new(int(version), store.version)
     entry = store.get(resource.storage, namespace, name)
@@ -94,7 +93,11 @@ def _path(entry: Entry, namespace: str) -> str:
 
 
 def _token(version: int, last: str) -> str:
-    content = {"v": _TOKEN_VERSION, "rv": version, "start": f"/{last}\0"}
+    return _encoded(version, f"/{last}\0")
+
+
+def _encoded(version: int, start: str) -> str:
+    content = {"v": _TOKEN_VERSION, "rv": version, "start": start}
     return base64.urlsafe_b64encode(encode(content)).decode().rstrip("=")
 
 
@@ -102,10 +105,12 @@ def _continued(store: Store, options: ListOptions) -> tuple[int, str]:
     token = options.continue_token
     if options.resource_version not in ("", "0"):
         raise errors.bad_request("specifying resource version is not allowed when using continue")
+    text = ""
     try:
-        content = msgspec.json.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode("latin-1")  # each byte is looked at alone
+        content = json.loads(text)
     except (binascii.Error, ValueError) as error:
-        text = "invalid character 'i' looking for beginning of value" if isinstance(error, msgspec.DecodeError) else str(error)
+        text = str(error) if isinstance(error, binascii.Error) else bodies.parse_words(text.encode(), error)
         raise errors.bad_request(f"invalid continue token: continue key is not valid: {text}") from None
     if not isinstance(content, dict) or content.get("v") != _TOKEN_VERSION:
         text = "server does not recognize this encoded version"
@@ -116,6 +121,6 @@ def _continued(store: Store, options: ListOptions) -> tuple[int, str]:
     if not isinstance(version, int) or version <= 0:
         raise errors.bad_request("invalid continue token: continue key is not valid: incorrect encoded start resourceVersion")
     if version < store.floor:
-        fresh = _token(-1, start.rstrip("\0"))
+        fresh = _encoded(-1, str(content.get("start", "")))
         raise errors.expired(_CONTINUE_EXPIRED, {"continue": fresh})
     return version, start

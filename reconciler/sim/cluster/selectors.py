@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from . import metadata
-from .errors import ApiError, Cause, bad_request, forbidden_field, invalid_value, required
+from .errors import Cause, bad_request, forbidden_field, invalid_value, required
 
 Json = dict[str, Any]
 _TOKEN = re.compile(r"\s*(==|!=|=|!|,|\(|\)|>|<|[^\s=!,()<>]+)")
+_MARKS = {"=", "==", "!=", "!", ",", "(", ")", ">", "<"}
 _OPERATORS = {"=", "==", "!=", "in", "notin", ">", "<"}
 
 
@@ -51,83 +52,101 @@ def matches(selector: Labels, labels: Mapping[str, str]) -> bool:
     return all(requirement.holds(labels) for requirement in selector)
 
 
+class _Wrong(Exception):
+    """A requirement that cannot be read; the text is the server's."""
+
+
 def parse_labels(text: str) -> Labels:
     """Read a label selector; raises `ApiError` 400 in the server's words."""
-    tokens = _TOKEN.findall(text)
-    if _TOKEN.sub("", text).strip():
-        raise _refused("", "identifier")
+    tokens = _Tokens(_TOKEN.findall(text))
     found: list[Requirement] = []
-    at = 0
-    while at < len(tokens):
-        requirement, at = _requirement(tokens, at)
-        found.append(requirement)
-        if at < len(tokens):
-            if tokens[at] != ",":
-                raise _refused(tokens[at], "',' or 'end of string'", kind="found")
-            at += 1
-            if at == len(tokens):
-                raise bad_request("unable to parse requirement: found '', expected: identifier after ','")
+    while word := tokens.next():
+        if word in _MARKS and word != "!":
+            raise bad_request(f"found '{word}', expected: !, identifier, or 'end of string'")
+        try:
+            found.append(_requirement(tokens))
+        except _Wrong as error:
+            raise bad_request(f"unable to parse requirement: {error}") from None
+        if not (word := tokens.take()):
+            break
+        if word != ",":
+            raise bad_request(f"found '{word}', expected: ',' or 'end of string'")
+        word = tokens.next()
+        if not word or (word in _MARKS and word != "!"):
+            raise bad_request(f"found '{word}', expected: identifier after ','")
     return tuple(found)
 
 
-def _requirement(tokens: list[str], at: int) -> tuple[Requirement, int]:
-    def token(i: int) -> str:
-        return tokens[i] if i < len(tokens) else ""
+class _Tokens:
+    """The words of a selector, one after the other; "" is its end."""
 
-    if token(at) == "!":
-        return Requirement(_key(token(at + 1)), "!exists"), at + 2
-    key, operator = _key(token(at)), token(at + 1)
-    if operator in ("", ","):
-        return Requirement(key, "exists"), at + 1
-    if operator not in _OPERATORS:
-        raise _refused(operator, "in, notin, =, ==, !=, gt, lt")
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+        self._at = 0
+
+    def next(self) -> str:
+        """The next word, which stays."""
+        return self._words[self._at] if self._at < len(self._words) else ""
+
+    def take(self) -> str:
+        """The next word, which goes."""
+        word = self.next()
+        self._at += 1
+        return word
+
+
+def _requirement(tokens: _Tokens) -> Requirement:
+    key = tokens.take()
+    absent = key == "!"
+    if absent:
+        key = tokens.take()
+    if not key or key in _MARKS:
+        raise _Wrong(f"found '{key}', expected: identifier")
+    for words in metadata.qualified_words(key):
+        raise _Wrong(f"<nil>: {invalid_value('', key, words).text}")
+    if absent:
+        return Requirement(key, "!exists")
+    if tokens.next() in ("", ","):
+        return Requirement(key, "exists")
+    operator = tokens.take()
     if operator in ("in", "notin"):
-        values, at = _set(tokens, at + 2)
-        return Requirement(key, operator, values), at
-    value = token(at + 2)
-    if value in ("", ","):
-        value, end = "", at + 2
-    elif value in _OPERATORS or value in "!()":
-        raise _refused(value, "identifier")
-    else:
-        end = at + 3
-    if operator in (">", "<"):
-        return Requirement(key, operator, (value,)), end
-    return Requirement(key, "notin" if operator == "!=" else "in", (value,)), end
+        return _checked(Requirement(key, operator, _set(tokens)))
+    if operator not in _OPERATORS:
+        raise _Wrong(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
+    value = "" if tokens.next() in ("", ",") else tokens.take()
+    if value in _MARKS:
+        raise _Wrong(f"found '{value}', expected: identifier")
+    named = operator if operator in (">", "<") else "notin" if operator == "!=" else "in"
+    return _checked(Requirement(key, named, (value,)))
 
 
-def _set(tokens: list[str], at: int) -> tuple[tuple[str, ...], int]:
-    def token(i: int) -> str:
-        return tokens[i] if i < len(tokens) else ""
+def _checked(requirement: Requirement) -> Requirement:
+    """A requirement whose values can be those of labels."""
+    for at, value in enumerate(requirement.values):
+        if requirement.operator in (">", "<") and not re.fullmatch("[+-]?[0-9]+", value):
+            words = invalid_value("", value, "for 'Gt', 'Lt' operators, the value must be an integer").text
+            raise _Wrong(f"values[{at}]: {words}")
+        for text in metadata.value_words(value):
+            raise _Wrong(f"values[{at}][{requirement.key}]: {invalid_value('', value, text).text}")
+    return requirement
 
-    if token(at) != "(":
-        raise _refused(token(at), "'('")
+
+def _set(tokens: _Tokens) -> tuple[str, ...]:
+    word = tokens.take()
+    if word != "(":
+        raise _Wrong(f"found '{word}' expected: '('")
     values: list[str] = []
-    at += 1
+    if tokens.next() in ("", "(", "=", "==", "!=", "!", ">", "<"):
+        raise _Wrong(f"found '{tokens.next()}', expected: ',', ')' or identifier")
     while True:
-        word = token(at)
-        if word in (",", ")"):
-            values.append("")
-        elif word in ("", "(", "="):
-            raise _refused(word, "',', ')' or identifier")
-        else:
-            values.append(word)
-            at += 1
-        if token(at) == ")":
-            return tuple(dict.fromkeys(values)), at + 1
-        if token(at) != ",":
-            raise _refused(token(at), "',' or ')'", kind="found")
-        at += 1
-
-
-def _key(word: str) -> str:
-    if not word or word in _OPERATORS or word in "!,()":
-        raise _refused(word, "!, identifier, or 'end of string'")
-    return word
-
-
-def _refused(found: str, expected: str, kind: str = "found") -> ApiError:
-    return bad_request(f"unable to parse requirement: {kind} '{found}', expected: {expected}")
+        values.append("" if tokens.next() in (",", ")") else tokens.take())
+        word = tokens.take()
+        if word == ")":
+            return tuple(sorted(dict.fromkeys(values)))
+        if word != ",":
+            raise _Wrong(f"found '{word}', expected: ',' or ')'")
+        if tokens.next() not in (",", ")") and (not tokens.next() or tokens.next() in _MARKS):
+            raise _Wrong(f"found '{tokens.next()}', expected: ',', or identifier")
 
 
 class FieldTest(NamedTuple):

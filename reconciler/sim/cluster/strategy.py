@@ -133,6 +133,8 @@ def keep_other_parts(resource: Resource, obj: Json, old: Json, part: Literal["",
         if name not in ("apiVersion", "kind", "metadata", "status"):
             _take(obj, old, name)
     metadata, before = obj["metadata"], old["metadata"]
+    if (resource.group, resource.kind) == ("", "Pod") and "qosClass" in old["status"]:
+        obj["status"] = {"qosClass": old["status"]["qosClass"]} | (obj.get("status") or {})
     if resource.custom:
         obj["metadata"] = {**before, "managedFields": metadata.get("managedFields", [])}
         if "resourceVersion" in metadata:

@@ -165,6 +165,11 @@ def _check_budgets(cluster: Cluster, pod: Json, now: float, dry_run: bool) -> No
         allowed = status.get("disruptionsAllowed", 0)
         if status.get("observedGeneration", 0) < entry.obj["metadata"].get("generation", 0) or allowed <= 0:
             name = entry.obj["metadata"]["name"]
+            text = "Cannot evict pod as it would violate the pod's disruption budget."
+            if status.get("observedGeneration", 0) < entry.obj["metadata"].get("generation", 0):
+                words = f"The disruption budget {name} is still being processed by the server."
+                causes = [{"reason": "DisruptionBudget", "message": words}]
+                raise errors.ApiError(429, "TooManyRequests", text, {"causes": causes, "retryAfterSeconds": 10})
             needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
             cause = Cause(
                 "DisruptionBudget",
@@ -172,7 +177,6 @@ def _check_budgets(cluster: Cluster, pod: Json, now: float, dry_run: bool) -> No
                 "",
             )
             details = {"causes": [{"reason": cause.reason, "message": cause.text}]}
-            text = "Cannot evict pod as it would violate the pod's disruption budget."
             raise errors.ApiError(429, "TooManyRequests", text, details)
         if not dry_run:
             spent = Call(budgets, *entry.key, now, WriteOptions("kube-apiserver"), "status")

@@ -34,7 +34,7 @@ def table(resource: Resource, entries: Sequence[Entry], meta: Json, include: str
     rows = []
     for entry in entries:
         obj = versions.stored(resource, entry.obj)  # columns are the same in all versions
-        row: Json = {"cells": [column.cell(obj, now) for column in chosen]}
+        row: Json = {"cells": [column.cell(obj, now) for column in chosen], "object": None}
         if include == "Metadata":
             row["object"] = {"kind": "PartialObjectMetadata", "apiVersion": META, "metadata": entry.obj["metadata"]}
         elif include == "Object":

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import yaml
 
 from . import tables, versions
-from .errors import ApiError
+from .errors import ApiError, bad_request
 from .resources import Resource
 from .store import Entry, Json, decode, encode, listing
 
@@ -33,17 +33,26 @@ class Form(NamedTuple):
         return "application/yaml" if self.yaml else "application/json"
 
 
-def form_of(accept: str, include: str = "") -> Form:
-    """Read an Accept header: the first form that is served. Raises `ApiError` 406."""
+def form_of(accept: str, include: str = "", *, watch: bool = False) -> Form:
+    """Read an Accept header: the first form that is served. Raises `ApiError` 406, or 400 for what a table is asked to include."""
+    known = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    unknown_form = False
     for offer in accept.split(",") if accept.strip() else ["application/json"]:
         media, _, rest = offer.strip().partition(";")
         parameters = dict(part.strip().partition("=")[::2] for part in rest.split(";") if part)
         wanted = parameters.get("as", "")
         if wanted and (wanted not in _KINDS or parameters.get("g") != "meta.k8s.io" or parameters.get("v") != "v1"):
+            unknown_form = True
             continue
+        if wanted == "Table" and include not in ("", "Metadata", "Object", "None"):
+            text = f'includeObject: Invalid value: "{include}": must be \'Metadata\', \'Object\', \'None\', or empty'
+            raise bad_request(f"Unable to convert to Table as requested: {text}")
         if media in ("application/json", "application/yaml", "*/*", "application/*"):
             return Form(wanted, media == "application/yaml", include or "Metadata")  # type: ignore[arg-type]
-    known = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    if unknown_form:
+        raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {known}")
+    if watch:
+        known += ", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
     text = f"406: Not Acceptable\n\nAvailable representations: {known}"
     raise ApiError(406, "NotAcceptable", text, {})
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from . import admission, errors, metadata, rules, strategy, versions
+from . import admission, errors, limits, metadata, quotas, rules, strategy, versions
 from .forms import Forms
 from .ids import Ids
 from .notices import notices
@@ -52,6 +52,8 @@ class Writes:
         """Create `obj` (which becomes the store's); `tracked` where field ownership is in it already. Returns it as stored."""
         resource, meta = call.resource, obj.setdefault("metadata", {})
         self._same_namespace(call, meta)
+        for stale in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+            meta.pop(stale, None)
         if not tracked:
             obj = self.forms.track(resource, None, obj, call.options, call.now, call.part)
             meta = obj["metadata"]
@@ -63,15 +65,20 @@ class Writes:
         self._begin(call, obj, meta)
         strategy.first_status(resource, obj)
         if name:
-            admission.on_create(self.store, self.ids, resource, obj, call.now)
+            admission.on_create(self.store, self.ids, resource, obj, call.now, dry_run=call.options.dry_run)
         found = metadata.causes(meta, resource.kind, resource.namespaced, resource.custom)
         found += rules.create_causes(resource, obj)
         if found:
             raise errors.invalid(resource.group, resource.kind, name, found)
         call.warnings += notices(resource, obj)
-        if self.store.get(resource.storage, call.namespace, name):
-            raise errors.already_exists(resource.group, resource.plural, name)
-        if resource.storage == admission.SERVICES and (refused := admission.taken(self.store, obj)):
+        if refused := limits.refusal(self.store, resource, obj) or quotas.refusal(self.store, resource, obj):
+            raise refused
+        if (entry := self.store.get(resource.storage, call.namespace, name)) is not None:
+            exists = errors.already_exists(resource.group, resource.plural, name)
+            if entry.obj["metadata"].get("deletionTimestamp"):
+                exists.message = f"object is being deleted: {exists.message}"
+            raise exists
+        if resource.storage == admission.SERVICES and not call.options.dry_run and (refused := admission.taken(self.store, obj)):
             raise refused
         if call.options.dry_run:
             return metadata_ordered(obj)
@@ -89,8 +96,6 @@ class Writes:
             meta.pop("namespace", None)
 
     def _begin(self, call: Call, obj: Json, meta: Json) -> None:
-        for stale in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
-            meta.pop(stale, None)
         if meta.pop("resourceVersion", None):
             raise errors.internal("resourceVersion should not be set on objects to be created")
         meta["uid"] = self.ids.uid()
@@ -149,7 +154,7 @@ class Writes:
         meta = obj["metadata"]
         meta["generation"] = old["metadata"].get("generation")
         if resource.storage == admission.SERVICES:
-            admission.allocate(self.store, self.ids, obj, old)
+            admission.allocate(self.store, self.ids, obj, old, dry_run=call.options.dry_run)
         strategy.count_templates(resource, obj, old)
         meta["generation"] = strategy.next_generation(resource, obj, old, call.part)
         obj["metadata"] = meta = metadata.ordered(meta)
@@ -203,7 +208,8 @@ class Writes:
         """Place a pod on a node, as its `binding` does: nobody comes to own the fields."""
         obj = self.existing(call).copy()
         obj["spec"]["nodeName"] = node
-        placed = {"type": "PodScheduled", "status": "True", "lastTransitionTime": metadata.timestamp(call.now)}
+        at = metadata.timestamp(call.now)
+        placed = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": at}
         conditions = obj["status"].setdefault("conditions", [])
         conditions[:] = [placed, *(c for c in conditions if c["type"] != "PodScheduled")]
         if not call.options.dry_run:
@@ -256,11 +262,12 @@ class Writes:
         if seconds:
             return self._begin_grace(call, entry, obj, seconds)
         if not finalizers:
+            if resource.kind == "Pod" and not resource.custom:
+                self._mark(obj, call.now)  # what has a grace, if none, is marked and then removed
+                obj = copy(self._put_marked(call, entry, obj))
             if not options.dry_run:
                 self.store.remove(resource.storage, *entry.key)
-                meta["resourceVersion"] = str(self.store.version)
-            if resource.kind == "Pod" and not resource.custom:
-                self._mark(obj, call.now)
+                obj["metadata"]["resourceVersion"] = str(self.store.version)
             return obj, True
         meta["finalizers"] = finalizers
         self._mark(obj, call.now)
@@ -277,19 +284,25 @@ class Writes:
         if meta.get("deletionGracePeriodSeconds") is None and meta.get("generation"):
             meta["generation"] += 1
         due = meta.get("deletionTimestamp")
-        if due is None or metadata.instant(due) > now:
+        if due is None:
             meta["deletionTimestamp"] = metadata.timestamp(now)
+        else:
+            meta["deletionTimestamp"] = metadata.timestamp(metadata.instant(due) - meta.get("deletionGracePeriodSeconds", 0))
         meta["deletionGracePeriodSeconds"] = 0
 
     def _begin_grace(self, call: Call, entry: Entry, obj: Json, seconds: int) -> tuple[Json, bool]:
         meta = obj["metadata"]
         if meta.get("deletionTimestamp"):
             # Only a shorter grace than the one running changes anything.
-            if meta.get("deletionGracePeriodSeconds", 0) <= seconds:
+            before = meta.get("deletionGracePeriodSeconds", 0)
+            if before <= seconds:
                 return entry.obj, False
-        elif meta.get("generation"):
-            meta["generation"] += 1
-        meta["deletionTimestamp"] = metadata.timestamp(call.now + seconds)
+            begun = metadata.instant(meta["deletionTimestamp"]) - before
+        else:
+            begun = call.now
+            if meta.get("generation"):
+                meta["generation"] += 1
+        meta["deletionTimestamp"] = metadata.timestamp(begun + seconds)
         meta["deletionGracePeriodSeconds"] = seconds
         return self._put_marked(call, entry, obj), False
 
