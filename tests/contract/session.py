@@ -1,8 +1,8 @@
 """Sessions with kubectl: the same commands against the embedded API server and a real control plane, answers compared.
 
-Law of the module: a session is a YAML file under `sessions/`: `files` that it starts with ($NAMESPACE in them is its namespace), and
-`steps`, a text with one command a line, without the word `kubectl`. After `##` stands what else is to be said of it, as the inside of a
-YAML map:
+Law of the module: a session is a YAML file under `sessions/`: `files` that it starts with, and `steps`, a text with one command a
+line, without the word `kubectl`; in both $NAMESPACE is the namespace of the session. After `##` stands what else is to be said of a
+command, as the inside of a YAML map:
 
 * `editor`: a sed script that stands in for a person in `kubectl edit`;
 * `code`: the exit code that both must end with (0);
@@ -42,7 +42,7 @@ _MASKS = [
         (r"(resourceVersion\W{1,7}|Resource Version: +)\d+\b\"?", r"\1VERSION"),
         (rf"(pod-template-hash\W+|controller-revision-hash\W+){_HASH}{{6,10}}\b", r"\1HASH"),
         (rf"-{_HASH}{{8,10}}(-{_HASH}{{5}})?\b", "-HASH"),
-        (rf"\b(kube-api-access|j|cj|manual|s|gen|cj-\d+)-{_HASH}{{5}}\b", r"\1-HASH"),
+        (rf"\b(kube-api-access|j|cj|manual|s|gen|each|cj-\d+)-{_HASH}{{5}}\b", r"\1-HASH"),
         (r"(?<![\w.:=-])(\d+[smhd]){1,2}(?=\s|$)", "AGE"),
         (r"\b3[0-2]\d{3}(/TCP|/UDP|$)", r"PORT\1"),
     )
@@ -141,9 +141,10 @@ async def _said(side: Side, step: Step) -> Said:
 
 
 async def _run(side: Side, step: Step) -> Said:
-    words = shlex.split(step.run)
+    words = shlex.split(step.run.replace("$NAMESPACE", side.namespace))
     environment = {"HOME": str(side.folder), "PATH": os.environ["PATH"], "KUBECONFIG": str(side.folder.parent / "config")}
     environment["KUBECACHEDIR"] = str(side.folder.parent / "cache")
+    environment["KUBECTL_APPLYSET"] = "true"
     environment["KUBE_EDITOR"] = shlex.join(["sed", "-i", "-e", step.editor]) if step.editor else "true"
     ran = await asyncio.create_subprocess_exec(
         side.kubectl,

@@ -23,6 +23,7 @@ from .deployments import Deployments
 from .garbage import Garbage
 from .jobs import Jobs
 from .namespaces import Namespaces
+from .nodes import Nodes
 from .pods import Kubelet, Scheduler
 from .quotas import Quotas
 from .replicas import ReplicaSets
@@ -108,6 +109,7 @@ def _managed(world: World) -> tuple[Controller, ...]:
         DaemonSets(world),
         Jobs(world),
         CronJobs(world),
+        Nodes(world),
         Scheduler(world),
         Kubelet(world),
         EndpointSlices(world),

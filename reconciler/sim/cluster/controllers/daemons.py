@@ -25,8 +25,12 @@ from .base import (
     pod_from,
     share,
 )
+from .nodes import repels
 
 _GENERATION = "pod-template-generation"
+# What the controller tolerates for its pods (pkg/controller/daemon/util).
+_TROUBLES = ("not-ready", "unreachable", "disk-pressure", "memory-pressure", "pid-pressure", "unschedulable")
+_TOLERATED = tuple(f"node.kubernetes.io/{trouble}" for trouble in _TROUBLES)
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
@@ -119,5 +123,6 @@ def _node(pod: Json) -> str:
 
 
 def _fits(owner: Json, node: Json) -> bool:
-    wanted = owner["spec"]["template"]["spec"].get("nodeSelector") or {}
-    return not ending(node) and wanted.items() <= labels_of(node).items()
+    template = owner["spec"]["template"]
+    wanted = template["spec"].get("nodeSelector") or {}
+    return not ending(node) and not repels(node, template, _TOLERATED) and wanted.items() <= labels_of(node).items()

@@ -13,6 +13,7 @@ from reconciler.sim.cluster import metadata
 from reconciler.sim.cluster.store import Event, Json
 
 from .base import NODES, PODS, Item, World, condition, controller_of, ending, item_of, labels_of
+from .nodes import repels
 
 _BACKOFF_SECONDS = 10.0
 _BACKOFF_LIMIT_SECONDS = 300.0
@@ -67,7 +68,7 @@ def _fits(pod: Json, node: Json) -> bool:
     if (condition(node, "Ready") or {"status": "True"})["status"] != "True":
         return False
     labels = labels_of(node)
-    return all(labels.get(k) == v for k, v in (pod["spec"].get("nodeSelector") or {}).items())
+    return not repels(node, pod) and all(labels.get(k) == v for k, v in (pod["spec"].get("nodeSelector") or {}).items())
 
 
 def _set(obj: Json, entry: Json) -> None:

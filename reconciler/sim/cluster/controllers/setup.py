@@ -6,10 +6,10 @@ classes, the role that lets everything through. Bootstrap roles of components th
 
 from __future__ import annotations
 
-from reconciler.sim.cluster import metadata
 from reconciler.sim.cluster.resources import Storage
 from reconciler.sim.cluster.store import Json
 
+from . import nodes
 from .base import NAMESPACES, NODES, SERVICES, Item, World
 
 SERVER = "kube-apiserver"
@@ -44,30 +44,6 @@ def _kubernetes() -> Json:
 
 def _node(world: World, name: str, number: int, now: float) -> None:
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
-    notes = {"node.alpha.kubernetes.io/ttl": "0"}
-    body: Json = {"metadata": {"name": name, "labels": labels, "annotations": notes}, "spec": {"podCIDR": f"10.244.{number}.0/24"}}
+    body: Json = {"metadata": {"name": name, "labels": labels}, "spec": {"podCIDR": f"10.244.{number}.0/24"}}
     world.create(NODES, body, now, "kubelet")
-    at = metadata.timestamp(now)
-    ready = {
-        "type": "Ready",
-        "status": "True",
-        "lastHeartbeatTime": at,
-        "lastTransitionTime": at,
-        "reason": "KubeletReady",
-        "message": "kubelet is posting ready status",
-    }
-    room = {"cpu": "32", "memory": "256Gi", "pods": "1M"}
-    status: Json = {
-        "capacity": room,
-        "allocatable": room,
-        "addresses": [{"type": "InternalIP", "address": f"192.168.0.{number}"}, {"type": "Hostname", "address": name}],
-        "conditions": [ready],
-        "nodeInfo": {"kubeletVersion": "v1.36.3", "operatingSystem": "linux", "architecture": "amd64"},
-    }
-
-    def edit(obj: Json) -> None:
-        info = obj["status"].get("nodeInfo", {})
-        obj["status"] = {**obj["status"], **status, "nodeInfo": {**info, **status["nodeInfo"]}}
-
-    world.change_status(Item(NODES, "", name), now, edit, "kubelet")
-    world.change(Item(NODES, "", name), now, lambda obj: obj["spec"].pop("taints", None))
+    nodes.report(world, Item(NODES, "", name), now, f"192.168.0.{number}")
