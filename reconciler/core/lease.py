@@ -156,7 +156,8 @@ class Lease:
         except (msgspec.DecodeError, KeyError, TypeError):
             self._again(RETRY_SECONDS)
             return
-        was_leading = self.leading
+        # A renewal that made it (Leases are made by PUT too): whoever deleted it may have deleted more, so this is another term.
+        was_leading = self.leading and answer.status == 200
         self._seen, self._seen_at = (version, self.identity), self.wire.now.steady
         self._held_until = asked_at + ACT_SECONDS
         self.holder = ""
