@@ -25,6 +25,11 @@ FIRST_WAVE = -10_000_000
 MOVING: tuple[Phase, ...] = ("check", "look", "act", "flight")
 """Phases that end by themselves soon: what must come later in the same wave waits for them."""
 
+FIGHT_WINDOW_SECONDS = 600.0
+FIGHT_FREE_HEALS = 3
+FIGHT_CAP_SECONDS = 300.0
+"""Drift that comes back within the window is healed at once a few times, then later and later."""
+
 LOOK_SECONDS = 300.0
 """How long a look counts that found nothing under a name: an object may wait for its wave for hours."""
 
@@ -40,6 +45,7 @@ class Item:
     phase: Phase = "check"
     standing: Standing = "pending"
     message: str = ""
+    holds_back: bool = True  # as long as it is not healthy; not a Namespace that is there all the same, and not ours
     place: Place | None = None
     send: Send | None = None
     looked: bool = False  # proven absent since it was last checked
@@ -63,6 +69,18 @@ class Item:
     def looked_long_ago(self, now: float) -> bool:
         """Whether somebody may have made meanwhile what did not exist: an apply would be merged into it unasked."""
         return self.send is not None and not self.send.uid and now >= self.looked_at + LOOK_SECONDS
+
+    def healed(self, now: float) -> None:
+        """Its drift was put right once more."""
+        self.heals = self.heals + 1 if now - self.healed_at < FIGHT_WINDOW_SECONDS else 1
+        self.healed_at = now
+
+    @property
+    def heals_again_at(self) -> float:
+        """When drift of it may be put right again: at once, unless somebody keeps bringing it back."""
+        if self.heals < FIGHT_FREE_HEALS:
+            return self.healed_at
+        return self.healed_at + min(FIGHT_CAP_SECONDS, 2.0 ** min(self.heals - FIGHT_FREE_HEALS, 30))
 
     @property
     def bucket(self) -> tuple[int, int]:
@@ -122,11 +140,13 @@ class LaneWork:
             else:
                 self.acts.setdefault(item.bucket, {})[item] = None
 
-    def stand(self, item: Item, standing: Standing, message: str = "", place: Place | None = None) -> bool:
+    def stand(
+        self, item: Item, standing: Standing, message: str = "", place: Place | None = None, *, holds_back: bool = True
+    ) -> bool:
         """Say where an object stands; whether that is news."""
         news = (item.standing, item.message) != (standing, message)
         self._count(item, -1)
-        item.standing, item.message, item.place = standing, message, place
+        item.standing, item.message, item.place, item.holds_back = standing, message, place, holds_back
         self._count(item, 1)
         return news
 
@@ -183,7 +203,7 @@ class LaneWork:
     def _count(self, item: Item, by: int) -> None:
         if item.phase in MOVING:
             self.moving[item.bucket] = self.moving.get(item.bucket, 0) + by
-        if item.standing != "healthy":
+        if item.standing != "healthy" and item.holds_back:
             self.unsettled[item.wave] = self.unsettled.get(item.wave, 0) + by
         held = self.standings.setdefault(item.standing, {})
         if by > 0:

@@ -76,6 +76,8 @@ class Reports:
             if not engine.clusters[pair[1]].all_listed or engine.pruner.undecided(pair):
                 return None
             waiting = engine.pruner.waiting.get(pair)
+            if waiting is not None and engine.pruner.ranges.of(pair) is None:
+                return None  # only planned: the daemon will ask, and nobody can have answered
             gates = (waiting.gate,) if waiting is not None and waiting.gate is not None else ()
         return gates
 

@@ -124,9 +124,7 @@ class Requests:
         if item.gone:
             return
         if send.drift:
-            now = self.work.wire.now.steady
-            item.heals = item.heals + 1 if now - item.healed_at < 600.0 else 1
-            item.healed_at = now
+            item.healed(self.work.wire.now.steady)
             self._tell("drift healed", item, changes="; ".join(describe(c) for c in send.drift[:5]))
         else:
             self._tell("applied", item)

@@ -27,10 +27,6 @@ from .wire import Wire
 CHECKS_PER_STEP = 100
 """Objects compared in one step: a step stays near 20 ms, so that the Lease and other clusters get their turn."""
 
-FIGHT_WINDOW_SECONDS = 600.0
-FIGHT_FREE_HEALS = 3
-FIGHT_CAP_SECONDS = 300.0
-
 _STANDINGS: dict[str, Standing] = {"Current": "healthy", "Failed": "failed"}
 
 
@@ -140,9 +136,9 @@ class Work:
             item.work.move(item, "check")
             self._stir(item.work)
 
-    def stand(self, item: Item, standing: Standing, message: str = "") -> None:
-        """Say where an object stands."""
-        if not item.gone and item.work.stand(item, standing, message, item.place):
+    def stand(self, item: Item, standing: Standing, message: str = "", *, holds_back: bool = True) -> None:
+        """Say where an object stands, and whether later waves wait for it while it is not healthy."""
+        if not item.gone and item.work.stand(item, standing, message, item.place, holds_back=holds_back):
             self._on_moved(item.work.unit, item.work.lane.cluster)
             self._stir(item.work)
 
@@ -325,10 +321,12 @@ class Work:
         if isinstance(verdict, Refuse):
             item.place = verdict.place
             item.work.move(item, "blocked")
-            self.stand(item, "blocked", verdict.message)
+            if item.id.kind == "Namespace":  # not ours, and there all the same
+                self.stand(item, "blocked", f"{verdict.message}; what is written for it is applied all the same", holds_back=False)
+                self._namespace_came(cluster, item.id.name)
+            else:
+                self.stand(item, "blocked", verdict.message)
             self.retry(item)
-            if item.id.kind == "Namespace":
-                self._namespace_came(cluster, item.id.name)  # not ours, and there all the same
             return
         if item.left_alone != verdict.left_alone:
             item.left_alone = verdict.left_alone
@@ -360,14 +358,12 @@ class Work:
     def queue(self, item: Item) -> None:
         """Let it act; at once, or, where somebody keeps undoing what we do, later and later."""
         assert item.send is not None
-        now = self.wire.now.steady
-        if item.send.drift and now - item.healed_at < FIGHT_WINDOW_SECONDS and item.heals >= FIGHT_FREE_HEALS:
-            due = item.healed_at + min(FIGHT_CAP_SECONDS, 2.0 ** min(item.heals - FIGHT_FREE_HEALS, 30))
-            if now < due:
-                item.work.move(item, "blocked")
-                self.wire.at(("fight", id(item)), due, lambda: self.check(item))
-                self.stand(item, "progressing", "somebody keeps changing it back; healed again later and later")
-                return
+        due = item.heals_again_at
+        if item.send.drift and self.wire.now.steady < due:
+            item.work.move(item, "blocked")
+            self.wire.at(("fight", id(item)), due, lambda: self.check(item))
+            self.stand(item, "progressing", "somebody keeps changing it back; healed again later and later")
+            return
         item.work.move(item, "act")
         self._stir(item.work)
 

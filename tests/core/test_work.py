@@ -255,6 +255,24 @@ def test_what_is_not_ours_is_left_as_it_was_until_a_person_says_adopt() -> None:
     assert unit(daemon, "a").state == "Healthy" and world.names() == ["x"]
 
 
+@pytest.mark.parametrize("folder", ["a", "z"])
+def test_a_namespace_that_is_not_ours_keeps_nothing_in_it_from_being_applied(folder: str) -> None:
+    """In the same folder or another: the conflict is about the Namespace alone."""
+    world = World()
+    assert world.call("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})[0] == 201
+    later = config_map("later", namespace="shop", wave="1")
+    files = {"a/ns.yaml": manifest("v1", "Namespace", "shop"), "a/l.yaml": later}
+    world.commit({**files, f"{folder}/x.yaml": config_map("x", namespace="shop")})
+    daemon = world.daemon()
+    world.until(lambda: world.names(namespace="shop") == ["later", "x"], 10)
+    world.settle(daemon)
+    told = unit(daemon, "a")
+    assert told.state == "Failed" and "a/ns.yaml:1:1: Namespace/shop exists and is not ours; left as it was" in told.message
+    assert "what is written for it is applied all the same" in told.message
+    world.run(600)
+    assert sorted(applied(daemon)) == ["later", "x"]
+
+
 def test_what_came_while_a_wave_was_waited_for_is_not_merged_into() -> None:
     """Looked at when the folder was read, and applied an hour later: somebody else was faster."""
     world = World()
