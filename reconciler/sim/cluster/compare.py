@@ -26,6 +26,9 @@ class Comparison:
     modified: FieldSet = field(default_factory=FieldSet)
     added: FieldSet = field(default_factory=FieldSet)
 
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.modified or self.added)
+
     def each(self, change: Callable[[FieldSet], FieldSet]) -> Comparison:
         """The comparison with each set changed."""
         return Comparison(change(self.removed), change(self.modified), change(self.added))
@@ -41,6 +44,9 @@ def compare(of: Type, left: Any, right: Any) -> Comparison:
 def _compare(of: Type, left: Any, right: Any, path: Path, into: Comparison) -> None:
     if left is right or (type(left) is type(right) and type(left) in _PLAIN and left == right):
         return  # a part that a write did not touch
+    if isinstance(left, dict) and isinstance(right, dict) and of.fields is not None and not of.atomic and (left or right):
+        _compare_maps(of, left, right, path, into)
+        return
     form_left, form_right = form_of(of, left), form_of(of, right)
     if right is ABSENT:
         forms = [form_left]
@@ -70,14 +76,19 @@ def _compare_as(walk: str, of: Type, sides: tuple[Any, Any], path: Path, into: C
     if leaf:
         _compare_leaf(*sides, path, into)
     elif walk == "map":
-        for name in {**before, **after}:
-            was, now = before.get(name, ABSENT), after.get(name, ABSENT)
-            inner = inner_type(of, name)
-            if was is not now and not (type(was) is type(now) and type(was) in _PLAIN and was == now):
-                _compare(inner, was, now, (*path, fields.field(name)), into)
+        _compare_maps(of, before, after, path, into)
     else:
         _compare_lists(of, old, new, path, into)
     return leaf
+
+
+def _compare_maps(of: Type, before: dict[str, Any], after: dict[str, Any], path: Path, into: Comparison) -> None:
+    for name in {**before, **after}:
+        was, now = before.get(name, ABSENT), after.get(name, ABSENT)
+        inner = inner_type(of, name)
+        if was is now or (type(was) is type(now) and type(was) in _PLAIN and was == now):
+            continue
+        _compare(inner, was, now, (*path, fields.field(name)), into)
 
 
 def _compare_leaf(left: Any, right: Any, path: Path, into: Comparison) -> None:

@@ -184,7 +184,7 @@ def _take_over(owners: Managers, me: Identity, changes: Callable[[str], Comparis
         if found is None:
             continue
         owned = entry.fields
-        if identity != me:
+        if identity != me and found:
             lost = owned.intersection(found.modified.union(found.added))
             if lost:
                 conflicts[identity] = lost

@@ -67,7 +67,7 @@ def timestamp(now: float) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _timestamp(second: int) -> str:
-    return dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(second, dt.UTC).isoformat()[:19] + "Z"
 
 
 def instant(text: str) -> float:
@@ -77,7 +77,7 @@ def instant(text: str) -> float:
 
 def ordered(metadata: Mapping[str, Any]) -> Json:
     """Metadata with known fields only, in the server's order, without empty ones."""
-    return {name: metadata[name] for name in FIELDS if metadata.get(name) not in (None, "", {}, [])}
+    return {name: value for name in FIELDS if (value := metadata.get(name)) or value == 0}
 
 
 def label_words(value: str) -> list[str]:

@@ -75,6 +75,8 @@ def default_manager(user_agent: str) -> str:
 
 def write_options(request: Request, kind: OptionsKind) -> WriteOptions:
     """Read the options of a write; raises `ApiError` 422."""
+    if not request.query and kind != "PatchOptions":
+        return WriteOptions(default_manager(request.user_agent))
     query = dict(reversed(request.query))
     causes: list[Cause] = []
     apply = kind == "PatchOptions" and request.content_type == APPLY

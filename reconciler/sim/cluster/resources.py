@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.resources
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +35,12 @@ class Resource:
     about: Kind
     list_kind: str = ""
     definition: Json | None = None  # spec of the CustomResourceDefinition, None for a built-in one
+    api_version: str = field(init=False)  # the `apiVersion` of its objects
+    storage: Storage = field(init=False)  # where its objects are
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "api_version", self.about.api_version)
+        object.__setattr__(self, "storage", Storage(_STORED_UNDER.get(self.about.group, self.about.group), self.about.plural))
 
     @property
     def group(self) -> str:
@@ -60,16 +66,6 @@ class Resource:
     def namespaced(self) -> bool:
         """Whether objects live in namespaces."""
         return self.about.namespaced
-
-    @property
-    def api_version(self) -> str:
-        """The `apiVersion` of its objects."""
-        return self.about.api_version
-
-    @property
-    def storage(self) -> Storage:
-        """Where its objects are."""
-        return Storage(_STORED_UNDER.get(self.about.group, self.about.group), self.about.plural)
 
     @property
     def custom(self) -> bool:

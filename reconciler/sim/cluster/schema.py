@@ -65,11 +65,10 @@ class Kind:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ()
     subresources: Mapping[str, Json] = field(default_factory=dict)
+    api_version: str = field(init=False)  # as objects say it
 
-    @property
-    def api_version(self) -> str:
-        """As objects say it."""
-        return f"{self.group}/{self.version}" if self.group else self.version
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "api_version", f"{self.group}/{self.version}" if self.group else self.version)
 
 
 class Table:

@@ -41,7 +41,7 @@ def equal(left: Any, right: Any) -> bool:
 
 def form_of(of: Type, value: Any) -> str:
     """The form in which a value is read: that of the value where the type allows it, else all that the type allows."""
-    if isinstance(value, dict) and of.is_map:
+    if isinstance(value, dict) and of.fields is not None:
         return "map"
     if isinstance(value, list) and of.items is not None:
         return "list"

@@ -6,6 +6,7 @@ forms. Sources: apiserver endpoints/handlers (negotiate, response), kube-apiserv
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -33,6 +34,7 @@ class Form(NamedTuple):
         return "application/yaml" if self.yaml else "application/json"
 
 
+@functools.lru_cache(maxsize=256)
 def form_of(accept: str, include: str = "", *, watch: bool = False) -> Form:
     """Read an Accept header: the first form that is served. Raises `ApiError` 406, or 400 for what a table is asked to include."""
     known = "application/json, application/yaml, application/vnd.kubernetes.protobuf"

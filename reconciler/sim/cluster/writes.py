@@ -347,6 +347,8 @@ def _ends(resource: Resource, obj: Json) -> bool:
 
 
 def _only_times_differ(obj: Json, old: Json) -> bool:
+    if obj.keys() != old.keys() or any(part != old[name] for name, part in obj.items() if name != "metadata"):
+        return False
     if metadata.without_managed(obj) != metadata.without_managed(old):
         return False
     new_entries, old_entries = obj["metadata"].get("managedFields", []), old["metadata"].get("managedFields", [])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 
 from reconciler.sim.cluster.errors import ApiError
+from reconciler.sim.cluster.resources import Storage
 from reconciler.sim.cluster.settings import Settings
 from reconciler.sim.cluster.store import Event
 from reconciler.sim.cluster.writes import Writes
@@ -43,6 +44,7 @@ class Controllers:
         world = World(writes, settings)
         own: tuple[Controller, ...] = (Definitions(world),)  # the API server's
         self._controllers = own + (_managed(world) if settings.controllers else ())
+        self._readers: dict[Storage, tuple[tuple[int, Controller], ...]] = {}
         self._queue: dict[tuple[int, Item], None] = {}
         self._alarms: dict[tuple[int, Item], float] = {}
         self._heap: list[tuple[float, tuple[int, Item]]] = []
@@ -51,7 +53,12 @@ class Controllers:
         populate(world, now)
 
     def _on_event(self, event: Event) -> None:
-        for number, controller in enumerate(self._controllers):
+        readers = self._readers.get(event.storage)
+        if readers is None:
+            numbered = enumerate(self._controllers)
+            readers = tuple((n, each) for n, each in numbered if event.storage in getattr(each, "reads", (event.storage,)))
+            self._readers[event.storage] = readers
+        for number, controller in readers:
             for item in controller.concerned(event):
                 self._queue[number, item] = None
 

@@ -27,7 +27,7 @@ class Item(NamedTuple):
 
 
 class Controller(Protocol):
-    """One controller."""
+    """One controller. Where it has `reads`, a tuple of storages, only changes of these may concern it."""
 
     def concerned(self, event: Event) -> Iterable[Item]:
         """What must be looked at because of a change."""

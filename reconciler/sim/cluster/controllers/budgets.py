@@ -34,6 +34,8 @@ _WORDS = {"True": "SufficientPods", "False": "InsufficientPods"}
 class Budgets:
     """The controller of PodDisruptionBudgets."""
 
+    reads = (BUDGETS, PODS)
+
     def __init__(self, world: World) -> None:
         self._world = world
 

@@ -20,6 +20,8 @@ _MISSED_LIMIT = 100  # schedules that are walked through one by one
 class CronJobs:
     """The controller of CronJobs."""
 
+    reads = (CRONJOBS, JOBS)
+
     def __init__(self, world: World) -> None:
         self._world = world
 

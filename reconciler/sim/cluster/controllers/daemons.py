@@ -37,6 +37,8 @@ _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 class DaemonSets:
     """The controller of DaemonSets."""
 
+    reads = (DAEMONSETS, NODES, PODS)
+
     def __init__(self, world: World) -> None:
         self._world = world
 

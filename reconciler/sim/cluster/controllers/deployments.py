@@ -42,6 +42,8 @@ _FOREVER_SECONDS = 2**31 - 1
 class Deployments:
     """The controller of Deployments."""
 
+    reads = (DEPLOYMENTS, REPLICASETS, PODS)
+
     def __init__(self, world: World) -> None:
         self._world = world
 

@@ -19,6 +19,8 @@ _TOO_MANY = "Job has reached the specified backoff limit"
 class Jobs:
     """The controller of Jobs."""
 
+    reads = (JOBS, PODS)
+
     def __init__(self, world: World) -> None:
         self._world = world
 

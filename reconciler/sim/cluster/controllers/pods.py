@@ -23,6 +23,8 @@ _KUBELET = "kubelet"
 class Scheduler:
     """Places pods: the ready node with the fewest, the first by name among equals."""
 
+    reads = (PODS, NODES)
+
     def __init__(self, world: World) -> None:
         self._world = world
 
@@ -84,6 +86,8 @@ def _set(obj: Json, entry: Json) -> None:
 
 class Kubelet:
     """Starts pods, reports on them, stops them."""
+
+    reads = (PODS,)
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -33,6 +33,8 @@ _CREATE_LIMIT = 500
 class ReplicaSets:
     """The controller of ReplicaSets."""
 
+    reads = (REPLICASETS, PODS)
+
     def __init__(self, world: World) -> None:
         self._world = world
 

@@ -23,6 +23,8 @@ _ENDPOINTS_LIMIT = 100
 class EndpointSlices:
     """The controller of EndpointSlices."""
 
+    reads = (SERVICES, SLICES, PODS)
+
     def __init__(self, world: World) -> None:
         self._world = world
 

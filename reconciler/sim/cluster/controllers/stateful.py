@@ -33,6 +33,8 @@ _INDEX = "apps.kubernetes.io/pod-index"
 class StatefulSets:
     """The controller of StatefulSets."""
 
+    reads = (STATEFULSETS, PODS)
+
     def __init__(self, world: World) -> None:
         self._world = world
 

@@ -19,6 +19,8 @@ _BOUND = {"pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-c
 class Volumes:
     """The controllers of claims and volumes."""
 
+    reads = (CLAIMS, VOLUMES, PODS)
+
     def __init__(self, world: World) -> None:
         self._world = world
 
