@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.identity import ClusterName
+from reconciler.core.identity import ClusterName, Instant
+from reconciler.core.kind import Plan, Spec
 from reconciler.core.messages import Answer, Effect, Fetch, Fetched, GitFailure, Input, ListRefs, ReadPast, Request, SourceHint
+from reconciler.core.view import View
 from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, unit
+from tests.core.test_units import world_of
 
 EU = ClusterName("eu")
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -185,3 +188,19 @@ def test_a_folder_that_has_long_been_broken_is_held_with_nothing_and_not_with_ha
     world.commit({"a/broken.yaml": None})
     world.settle(daemon)
     assert world.names() == ["k", "x"]
+
+
+# -- appointments ----------
+
+
+def test_an_appointment_that_is_due_already_is_kept_at_once_and_once() -> None:
+    """A plan may name the very moment at which it is made, or one that has passed."""
+    made: list[float] = []
+
+    def plan(spec: Spec, view: View, now: Instant) -> Plan:
+        made.append(now.steady)
+        return Plan(wake_at=now.steady - 5 if len(made) < 4 else None)
+
+    world, _ = world_of(plan)
+    world.run(60)
+    assert len(made) == 4 and made[3] - made[0] < 1

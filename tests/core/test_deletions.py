@@ -198,3 +198,17 @@ def test_a_question_that_is_over_is_not_offered_any_more() -> None:
     world.commit(maps("a", 5))
     world.settle(daemon)
     assert gates(daemon) == [] and daemon.engine.offers.offers == {}
+
+
+def test_a_list_that_brings_nothing_lets_deletions_go_on() -> None:
+    """They waited for it alone, and no event comes with it."""
+    service = manifest("v1", "Service", "s", "default", spec={"ports": [{"port": 80}]})
+    world, daemon = started({**KEEP, **maps("a", 2), "a/s.yaml": service})
+    world.commit({"a/s.yaml": None})
+    world.settle(daemon)
+    busy = world.rule(asks("GET", "/api/v1/services"), says(403, "forbidden"), times=6)
+    again = world.restart(daemon)
+    world.commit({"a/0.yaml": None})
+    world.never(lambda: deleted(again), 5)
+    world.until(lambda: busy.used == 6, 300)
+    world.until(lambda: deleted(again) == ["a0"], 60)
