@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 import yaml
 
-from .errors import bad_request
+from .errors import ApiError, bad_request
 from .store import Json
 
 LIMIT_BYTES = 3 * 1024 * 1024
 _SHOWN_BYTES = 30
+_MEDIA = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 _DEPTH_LIMIT = 200
 
 
@@ -71,6 +72,14 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+def check_media(content_type: str) -> None:
+    """Refuse a body of a type that objects are not read in; raises `ApiError` 415. Nothing said is JSON."""
+    media = content_type.split(";", maxsplit=1)[0].strip()
+    if media not in ("", *_MEDIA):
+        text = f"the body of the request was in an unknown format - accepted media types include: {', '.join(_MEDIA)}"
+        raise ApiError(415, "UnsupportedMediaType", text)
+
+
 def is_yaml(content_type: str) -> bool:
     """Whether a content type announces YAML."""
     return content_type.split(";", maxsplit=1)[0].strip() in ("application/yaml", "application/apply-patch+yaml")
@@ -89,12 +98,12 @@ def read(body: bytes, kind: str, content_type: str = "", strict: bool = True) ->
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         head = f"the object provided is unrecognized (must be of type {kind}): "
         if is_yaml(content_type):
-            raise bad_request(f"{head}{yaml_words(error)} ({_hex(body)})") from None
+            raise bad_request(f"{head}{yaml_words(error)} ({_shown(body)})") from None
         raise bad_request(f"{head}couldn't get version/kind; json parse error: {_go_words(body, error)}") from None
     repeats.collect(value, "")
     if not isinstance(value, dict):
         head = f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: "
-        raise bad_request(f"{head}{_no_object(value)} ({body[:20].hex()})")
+        raise bad_request(f"{head}{_no_object(value)} ({_shown(body)})")
     return value, repeats.found
 
 
@@ -145,8 +154,12 @@ def yaml_words(error: Exception) -> str:
     return f"yaml: line {line}: {error.problem}" if line else f"yaml: {error.problem}"
 
 
-def _hex(body: bytes) -> str:
-    return body.hex() if len(body) <= _SHOWN_BYTES else f"{body[:_SHOWN_BYTES].hex()} ..."
+def _shown(body: bytes) -> str:
+    """The beginning of a body: text where it looks like JSON, else its bytes."""
+    if not body:
+        return "<empty>"
+    begun, more = body[:_SHOWN_BYTES], " ..." if len(body) > _SHOWN_BYTES else ""
+    return (begun.decode("utf-8", "replace") if body.lstrip().startswith(b"{") else begun.hex()) + more
 
 
 def _no_object(value: Any) -> str:
@@ -179,8 +192,7 @@ def read_patch(body: bytes, head: str = "error decoding patch: ") -> Any:
 
 
 def _go_words(body: bytes, error: Exception) -> str:
-    shown = body[:200].decode("utf-8", "replace") if body else "<empty>"
-    return f"{parse_words(body, error)} ({shown})"
+    return f"{parse_words(body, error)} ({_shown(body)})"
 
 
 def parse_words(body: bytes, error: Exception) -> str:

@@ -105,7 +105,8 @@ class Cluster:
     def _resource(self, request: Request) -> tuple[Target, Resource]:
         target = split(request.path)
         if target is None or not self.catalogue.serves(target.group, target.version):
-            raise errors.no_page()
+            known = request.path.startswith("/api/") or any(request.path.startswith(f"/apis/{group}/") for group, _ in builtin() if group)
+            raise errors.no_resource() if known else errors.no_page()
         resource = self.catalogue.find(target.group, target.version, target.plural)
         if resource is None and (target.group, target.version) not in builtin():
             raise errors.no_page()
@@ -141,6 +142,10 @@ class Cluster:
         verb = _METHODS.get(request.method)
         if verb == "delete" and not target.name:
             verb = "deletecollection"
+        if resource.custom and verb == "create" and target.name:
+            target = target._replace(name="")  # of a custom kind the name in the path is not looked at
+        if resource.custom and verb in ("update", "patch") and not target.name:
+            raise errors.bad_request("name must be provided")
         if verb is None or (verb in ("create", "deletecollection")) == bool(target.name):
             raise errors.no_method()
         if resource.namespaced and not target.namespace:
@@ -211,6 +216,7 @@ class Cluster:
 
     def body(self, request: Request, resource: Resource, call: Call) -> Json:
         """The object that a request carries."""
+        bodies.check_media(request.content_type)
         strict = call.options.validation != "Ignore"
         document, repeats = bodies.read(request.body, resource.kind, request.content_type, strict)
         if resource.custom and not document.get("kind"):

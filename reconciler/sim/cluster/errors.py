@@ -6,12 +6,16 @@ at once, and nobody translates later. Words and details follow what kube-apiserv
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 Json = dict[str, Any]
+
+
+_CONTROL = re.compile(r"\\u00([01][0-9a-f])")
 
 
 class Cause(NamedTuple):
@@ -50,7 +54,8 @@ def quoted(value: object) -> str:
     """A value as the API server shows it in a message: Go's %q for text, JSON for the rest."""
     if value is None:
         return "null"
-    return msgspec.json.encode(value).decode()
+    text = msgspec.json.encode(value).decode()
+    return _CONTROL.sub(r"\\x\1", text) if "\\u00" in text else text
 
 
 def invalid_value(field: str, value: object, text: str) -> Cause:

@@ -7,7 +7,7 @@ know of the write. Nothing here stores, and what is given is not changed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import decode, defaults, errors, merge, metadata, resets, strategy
 from .misfits import restore_words, unmarshal_words
@@ -47,10 +47,10 @@ class Forms:
             obj = self._stored(resource, document)
         except decode.DecodeError as error:
             words = restore_words(error) if patched and patched.strategic else unmarshal_words(of, resource.kind, error)
-            raise (_wrong_patch(patched, words) if patched else errors.bad_request(head + words)) from None
+            raise (wrong_patch(patched, words) if patched else errors.bad_request(head + words)) from None
         if found and options.validation == "Strict":
             if patched:
-                raise _wrong_patch(patched, f"strict decoding error: {', '.join(found)}")
+                raise wrong_patch(patched, f"strict decoding error: {', '.join(found)}")
             said = ", ".join(found)
             if repeats and not repeats[0].startswith("duplicate"):
                 said = "\n  ".join(["yaml: unmarshal errors:", *repeats])
@@ -78,6 +78,10 @@ class Forms:
         made: Json = defaults.custom_defaulted(of, obj, applied=applied) if resource.custom else defaults.defaulted(of, obj)
         return made
 
+    def reread(self, resource: Resource, obj: Json) -> Json:
+        """A stored object of a custom kind as a changed definition sees it."""
+        return self.complete(resource, self._stored(resource, obj))
+
     def empty(self, resource: Resource) -> Json:
         """The object of the kind of which nothing has been said: what apply begins with."""
         if resource.custom:
@@ -101,8 +105,7 @@ class Forms:
 
     def track(self, resource: Resource, live: Json | None, obj: Json, options: WriteOptions, now: float, part: str) -> Json:
         """`obj` with the field ownership that writing it over `live` leaves."""
-        made = merge.update(self.types(resource), live, obj, self._writer(resource, options, now, part))
-        return _timeless_scale(made) if part == "scale" else made
+        return merge.update(self.types(resource), live, obj, self._writer(resource, options, now, part))
 
     def apply(self, resource: Resource, live: Json | None, applied: Json, options: WriteOptions, now: float, part: str) -> Json:
         """Server-side apply of `applied` over `live`. Raises `ApiError`."""
@@ -111,7 +114,8 @@ class Forms:
         return merge.apply(self.types(resource), base, applied, by, force=options.force)
 
 
-def _wrong_patch(patched: Patched, words: str) -> errors.ApiError:
+def wrong_patch(patched: Patched, words: str) -> errors.ApiError:
+    """The refusal of a patch whose outcome does not fit."""
     return errors.invalid("", "", "", [errors.invalid_value("patch", patched.shown(), words)])
 
 
@@ -150,12 +154,12 @@ def _retyped(resource: Resource, document: Json, patched: Patched) -> Json:
     if not patched.strategic and (version, kind) != (resource.api_version, resource.kind):
         other = table().kinds.get(f"{version}/{kind}")
         if other is None:
-            raise _wrong_patch(patched, f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"')
+            raise wrong_patch(patched, f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"')
         try:
             decode.stored(other.type, document)
         except decode.DecodeError as error:
-            raise _wrong_patch(patched, unmarshal_words(other.type, other.kind, error)) from None
-        raise _wrong_patch(patched, _no_conversion(resource, str(version), str(kind)))
+            raise wrong_patch(patched, unmarshal_words(other.type, other.kind, error)) from None
+        raise wrong_patch(patched, _no_conversion(resource, str(version), str(kind)))
     return {**document, "apiVersion": resource.api_version, "kind": resource.kind}
 
 
@@ -173,13 +177,3 @@ def _short(version: str) -> str:
 
 
 _SHOWN_LIMIT = 30
-
-
-def _timeless_scale(obj: Json) -> Json:
-    # The real server leaves the time out of entries that it makes for the scale subresource.
-    entries: list[Any] = [
-        {k: v for k, v in entry.items() if k != "time"} if entry.get("subresource") == "scale" else entry
-        for entry in obj["metadata"].get("managedFields", [])
-    ]
-    entries.sort(key=lambda entry: (entry["operation"], entry.get("time", "")))
-    return {**obj, "metadata": {**obj["metadata"], "managedFields": entries}}

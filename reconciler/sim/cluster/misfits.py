@@ -9,7 +9,7 @@ from __future__ import annotations
 from .decode import DecodeError
 from .schema import Type
 
-_GO_TYPES = {"string": "string", "boolean": "bool", "integer": "int32", "number": "float64", "bytes": "[]uint8"}
+_GO_TYPES = {"int-or-string": "int32", "string": "string", "boolean": "bool", "integer": "int32", "number": "float64", "bytes": "[]uint8"}
 
 
 def unmarshal_words(of: Type, kind: str, error: DecodeError) -> str:

@@ -35,9 +35,9 @@ def patched(writes: Writes, call: Call, request: Request) -> tuple[Json, bool]:
             raise errors.bad_request(words)
         call.warnings += repeats if call.options.validation != "Ignore" else []
         return _apply(writes, call, document)
-    if kind not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
+    if kind not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH) and not call.resource.custom:
         raise errors.unsupported_media()
-    if kind == STRATEGIC_PATCH and call.resource.custom:
+    if kind not in (JSON_PATCH, MERGE_PATCH) and call.resource.custom:
         known = f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY}"
         text = f"the body of the request was in an unknown format - accepted media types include: {known}"
         raise ApiError(415, "UnsupportedMediaType", text)

@@ -104,6 +104,10 @@ class Catalogue:
         """Whether anything is served there."""
         return (group, version) in self._versions
 
+    def defined(self, group: str, plural: str) -> Resource | None:
+        """A resource of a definition, in any version."""
+        return next((found[plural] for (of, _), found in self._versions.items() if of == group and plural in found), None)
+
     def define(self, resources: list[Resource], group: str, plural: str) -> None:
         """Put the resources of one definition in place of what it had before (none: take it away)."""
         builtin_versions = builtin()

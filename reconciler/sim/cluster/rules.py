@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from . import accessrules, metadata, networkrules, selectors, validate, workloadrules
+from . import accessrules, definitionrules, metadata, networkrules, selectors, validate, workloadrules
 from .errors import Cause, forbidden_field, invalid_value, required, unsupported
 from .resources import Resource
 from .store import Json
@@ -50,7 +50,7 @@ _VERSIONED = (
 def create_causes(resource: Resource, obj: Json) -> list[Cause]:
     """What is wrong with an object, at creation or update."""
     if resource.custom:
-        return validate.causes(resource.about.type, obj)
+        return validate.causes(resource.about.type, obj) + definitionrules.scale_causes(resource, obj)
     rule = _RULES.get((resource.group, resource.kind))
     return list(rule(obj)) if rule else []
 
@@ -64,6 +64,8 @@ def update_causes(resource: Resource, obj: Json, old: Json, part: str) -> list[C
     late = (resource.group, resource.kind) in _FIXED_LATE
     changed = {k: v for k, v in obj.items() if k != "metadata"} != {k: v for k, v in old.items() if k != "metadata"}
     wrong = create_causes(resource, obj) if changed else []
+    if resource.kind == "CustomResourceDefinition":
+        wrong = [cause for cause in wrong if cause.field != "metadata.name"]  # the name is looked at once
     return wrong + found if late else found + wrong
 
 
@@ -215,45 +217,6 @@ def _storage_class_update(obj: Json, old: Json) -> Iterator[Cause]:
             yield invalid_value(field, obj.get(field), _IMMUTABLE)
 
 
-def _definition(obj: Json) -> Iterator[Cause]:
-    spec = obj.get("spec") or {}
-    names = spec.get("names") or {}
-    wanted = f"{names.get('plural', '')}.{spec.get('group', '')}"
-    if obj["metadata"].get("name") != wanted:
-        text = 'must be spec.names.plural+"."+spec.group'
-        yield invalid_value("metadata.name", obj["metadata"].get("name"), text)
-    if not spec.get("group"):
-        yield required("spec.group")
-    scope = spec.get("scope")
-    if not scope:
-        yield required("spec.scope")
-    elif scope not in ("Cluster", "Namespaced"):
-        yield unsupported("spec.scope", scope, ("Cluster", "Namespaced"))
-    versions = spec.get("versions") or []
-    if sum(bool(version.get("storage")) for version in versions) != 1:
-        yield invalid_value("spec.versions", versions, "must have exactly one version marked as storage version")
-    if not any(version.get("storage") for version in versions):
-        yield invalid_value("status.storedVersions", None, "must have at least one stored version")
-    for field in ("plural", "singular", "kind", "listKind"):
-        if not names.get(field):
-            yield required(f"spec.names.{field}")
-    for at, version in enumerate(versions):
-        schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        if schema is None:
-            yield required(f"spec.versions[{at}].schema.openAPIV3Schema", "schemas are required")
-        elif not schema.get("type"):
-            yield required(f"spec.versions[{at}].schema.openAPIV3Schema.type", "must not be empty at the root")
-
-
-def _definition_update(obj: Json, old: Json) -> Iterator[Cause]:
-    for path in ("group", "scope"):
-        if obj["spec"].get(path) != old["spec"].get(path):
-            yield invalid_value(f"spec.{path}", obj["spec"].get(path), _IMMUTABLE)
-    for name in ("kind", "plural"):
-        if obj["spec"]["names"].get(name) != old["spec"]["names"].get(name):
-            yield invalid_value(f"spec.names.{name}", obj["spec"]["names"].get(name), _IMMUTABLE)
-
-
 _RULES: dict[tuple[str, str], Rule] = {
     ("", "ConfigMap"): _config_map,
     ("", "Secret"): _secret,
@@ -275,7 +238,7 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("rbac.authorization.k8s.io", "ClusterRole"): accessrules.cluster_role,
     ("rbac.authorization.k8s.io", "RoleBinding"): accessrules.role_binding,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): accessrules.cluster_role_binding,
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): definitionrules.definition,
 }
 _UPDATES: dict[tuple[str, str], UpdateRule] = {
     ("", "ConfigMap"): _data_update("data", "binaryData"),
@@ -292,5 +255,5 @@ _UPDATES: dict[tuple[str, str], UpdateRule] = {
     ("rbac.authorization.k8s.io", "RoleBinding"): accessrules.binding_update,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): accessrules.binding_update,
     ("storage.k8s.io", "StorageClass"): _storage_class_update,
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition_update,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): definitionrules.definition_update,
 }

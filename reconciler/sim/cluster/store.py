@@ -129,6 +129,12 @@ class Store:
         self._append(Event(self.version, "MODIFIED" if previous else "ADDED", storage, entry, previous))
         return entry
 
+    def reread(self, storage: Storage, change: Callable[[Json], Json]) -> None:
+        """See the objects of a resource in another way from now on; that is no change of theirs."""
+        objects = self._objects.get(storage, {})
+        for key, entry in objects.items():
+            objects[key] = Entry(change(entry.obj), entry.version)
+
     def remove(self, storage: Storage, namespace: str, name: str) -> None:
         """Take an object away; watches see it as it was, under the version of its end."""
         previous = self._objects[storage].pop((namespace, name))

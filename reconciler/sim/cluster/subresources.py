@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import bodies, errors, options, patches, reads, selectors, tokens, views
+from . import bodies, errors, patches, reads, scales, selectors, tokens, views
 from .errors import Cause
 from .http import Request, Response, Target
 from .options import DeleteOptions, WriteOptions
 from .resources import Resource
-from .store import Json, copy, encode
+from .store import Json, encode
 from .writes import Call
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def answer(cluster: Cluster, request: Request, target: Target, resource: Resourc
         raise errors.no_method()
     match target.subresource:
         case "scale":
-            return _scale(cluster, request, target, resource, now, verb)
+            return scales.answer(cluster, request, target, resource, now, verb)
         case "eviction":
             return _evict(cluster, request, target, resource, now)
         case "binding":
@@ -54,81 +54,6 @@ def _part(cluster: Cluster, request: Request, target: Target, resource: Resource
     call = cluster.call(request, target, resource, now, "UpdateOptions")
     made = cluster.writes.update(call, cluster.body(request, resource, call))
     return cluster.answer(request, resource, made, now, 200, call.warnings)
-
-
-# -- scale --------------------------------------------------------------------------------------------------------------------
-
-
-def _scale_paths(resource: Resource) -> tuple[list[str], list[str], list[str]]:
-    if resource.definition is not None:
-        version = next(v for v in resource.definition["versions"] if v["name"] == resource.version)
-        scale = version["subresources"]["scale"]
-        texts = (scale["specReplicasPath"], scale["statusReplicasPath"], scale.get("labelSelectorPath", ""))
-        spec, status, selector = (text.strip(".").split(".") if text else [] for text in texts)
-        return spec, status, selector
-    return ["spec", "replicas"], ["status", "replicas"], []
-
-
-def _at(obj: Json, path: list[str]) -> object:
-    value: object = obj
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def scale_of(resource: Resource, obj: Json) -> Json:
-    """The Scale that an object is seen as."""
-    spec_path, status_path, selector_path = _scale_paths(resource)
-    meta = obj["metadata"]
-    shown = {k: meta[k] for k in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if k in meta}
-    replicas = _at(obj, spec_path)
-    made: Json = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": shown}
-    made["spec"] = {"replicas": replicas} if replicas else {}
-    made["status"] = {"replicas": _at(obj, status_path) or 0}
-    if resource.custom:
-        selector = _at(obj, selector_path) if selector_path else ""
-    elif isinstance(obj["spec"].get("selector"), dict) and resource.group == "":
-        selector = ",".join(f"{k}={v}" for k, v in sorted(obj["spec"]["selector"].items()))
-    else:
-        selector = selectors.selector_text(obj["spec"].get("selector"))
-    if selector:
-        made["status"]["selector"] = selector
-    return made
-
-
-def _scale(cluster: Cluster, request: Request, target: Target, resource: Resource, now: float, verb: str) -> Response:
-    if verb == "get":
-        entry = reads.get(cluster.store, resource, target.namespace, target.name)
-        return Response(200, encode(scale_of(resource, entry.obj)))
-    kind: options.OptionsKind = "PatchOptions" if verb == "patch" else "UpdateOptions"
-    call = cluster.call(request, target, resource, now, kind)
-    live = cluster.writes.existing(call)
-    content = request.content_type.split(";")[0].strip()
-    if verb == "patch":
-        document = patches.changed(scale_of(resource, live.obj), bodies.read_patch(request.body), content, None)
-    else:
-        document, _ = bodies.read(request.body, "Scale", request.content_type)
-    replicas = (document.get("spec") or {}).get("replicas", 0)
-    if not isinstance(replicas, int) or isinstance(replicas, bool):
-        shape = "string" if isinstance(replicas, str) else "object"
-        text = f"json: cannot unmarshal {shape} into Go struct field ScaleSpec.spec.replicas of type int32"
-        raise errors.bad_request(f'Scale in version "v1" cannot be handled as a Scale: {text}')
-    if replicas < 0:
-        cause = errors.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
-        raise errors.invalid("autoscaling", "Scale", target.name, [cause])
-    obj = copy(live.obj)
-    meta = document.get("metadata") or {}
-    for name in ("resourceVersion", "uid"):
-        obj["metadata"].pop(name, None)
-        if meta.get(name):
-            obj["metadata"][name] = meta[name]
-    place = obj
-    *parents, last = _scale_paths(resource)[0]
-    for name in parents:
-        place = place.setdefault(name, {})
-    place[last] = replicas
-    made = cluster.writes.update(call, obj, replace=False)
-    return Response(200, encode(scale_of(resource, made)))
 
 
 # -- pods ---------------------------------------------------------------------------------------------------------------------

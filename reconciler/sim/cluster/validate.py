@@ -61,8 +61,9 @@ def _node(node: Json, value: Any, path: str) -> Iterator[Cause]:
     if wanted:
         text = f'Invalid value: "{kind}": {path} in body must be of type {wanted}: "{kind}"'
         yield Cause("FieldValueTypeInvalid", text, path)
-        if value is None:
-            yield from _enum(node, value, path)
+        if wanted == "integer" and kind == "number":
+            yield _whole(f"Checked value must be of type integer (default format) in {path}")
+        yield from _enum(node, value, path)
         return
     yield from _combined(node, value, path)
     if isinstance(value, str):

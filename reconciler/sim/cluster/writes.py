@@ -173,13 +173,7 @@ class Writes:
         uid, version = meta.get("uid"), meta.get("resourceVersion")
         live_uid = entry.obj["metadata"]["uid"]
         if replace and uid and uid != live_uid:
-            folder = f"{resource.group}/{resource.plural}" if resource.custom else resource.plural
-            key = "/".join(part for part in ("/registry", folder, call.namespace, call.name) if part)
-            text = (
-                f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
-                f"Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}"
-            )
-            raise errors.conflict(resource.group, resource.plural, call.name, text)
+            raise self.other_uid(call, uid, live_uid)
         if version in (None, "", "0"):
             if replace and rules.needs_version(resource):
                 cause = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
@@ -190,6 +184,17 @@ class Writes:
             raise errors.internal(f'strconv.ParseUint: parsing "{version}": invalid syntax')
         if int(version) != entry.version:
             raise errors.modified(resource.group, resource.plural, call.name)
+
+    def other_uid(self, call: Call, uid: str, live_uid: str) -> errors.ApiError:
+        """The refusal of a write that names another uid than the live object has."""
+        resource = call.resource
+        folder = f"{resource.group}/{resource.plural}" if resource.custom else resource.plural
+        key = "/".join(part for part in ("/registry", folder, call.namespace, call.name) if part)
+        text = (
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}"
+        )
+        return errors.conflict(resource.group, resource.plural, call.name, text)
 
     def _finish(self, call: Call, entry: Entry, obj: Json) -> Json:
         meta = obj["metadata"]

@@ -47,8 +47,21 @@ class Definitions:
             return None
         if condition(definition, "Established") is None:
             self._accept(item, definition, now)
-        self._world.catalogue.define(resources_of(definition), *storage)
+        self._serve(definition, storage)
         return None
+
+    def _serve(self, definition: Json, storage: Storage) -> None:
+        """Serve a definition as it is now. One that has not changed is left alone, or its watches would end."""
+        catalogue, spec = self._world.catalogue, definition["spec"]
+        before = catalogue.defined(*storage)
+        if before is not None and before.definition == spec:
+            return
+        made = resources_of(definition)
+        catalogue.define(made, *storage)
+        stored = next((each["name"] for each in spec["versions"] if each.get("storage")), "")
+        now = next((resource for resource in made if resource.version == stored), None)
+        if before is not None and now is not None:
+            self._world.store.reread(storage, lambda obj: self._world.writes.forms.reread(now, obj))
 
     def _accept(self, item: Item, definition: Json, now: float) -> None:
         spec, at = definition["spec"], metadata.timestamp(now)
