@@ -82,12 +82,13 @@ class Engine:
         self.wire.now, self.wire.effects = now, []
         if not self._started:
             self._start()
+        inputs = list(inputs)
+        if any(isinstance(message, Stop) for message in inputs):
+            self.stopping = True
+            self.store.lease.release()
         for message in inputs:
             if self.stopping:
                 self.wire.hear_out(message)
-            elif isinstance(message, Stop):
-                self.stopping = True
-                self.store.lease.release()
             elif isinstance(message, SourceHint):
                 if message.source in self.sources:
                     self.sources[message.source].hint()

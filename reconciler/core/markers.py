@@ -21,6 +21,7 @@ from .wire import Wire
 
 LABEL = "reconciler.dev/marker"
 AGAIN_SECONDS = 15.0
+CONFLICT_SECONDS = 1.0
 
 
 class Marker(NamedTuple):
@@ -91,7 +92,7 @@ class Markers:
         markers = _read(answer)
         self._recognise(cluster, markers[0].uid if markers else "")
         if not markers:
-            make_namespace(self.wire, cluster, self.settings.store_namespace, lambda _: self._write(cluster, installation, ""))
+            self._write_first(cluster, installation)
             return
         held, ours = _sources(markers[0].sources), _sources(self._ours)
         moved = [name for name in held if ours.get(name, held[name]) != held[name]]
@@ -112,6 +113,15 @@ class Markers:
             cluster.renew()
         self._uids[cluster.name] = uid
 
+    def _write_first(self, cluster: Cluster, installation: str) -> None:
+        def made(problem: str) -> None:
+            if problem:
+                self._pinned(cluster, installation, problem)
+            else:
+                self._write(cluster, installation, "")
+
+        make_namespace(cluster, self.settings.store_namespace, made)
+
     def _write(self, cluster: Cluster, installation: str, version: str) -> None:
         """Write the mark over the `version` that was read, "" where there was none."""
         name = name_of(installation)
@@ -123,6 +133,10 @@ class Markers:
         }
 
         def answered(answer: Answer) -> None:
+            if answer.status == 409:  # somebody was faster, perhaps a write of ours that nobody heard of: read it again
+                self._pinning.pop(cluster.name, None)
+                cluster.after(("pin", cluster.name), CONFLICT_SECONDS, lambda: self.pin(cluster, installation))
+                return
             ok = answer.status in (200, 201)
             written = _marker(answer.body) if ok else None
             self._uids[cluster.name] = written.uid if written else ""
@@ -148,15 +162,12 @@ def name_of(installation: str) -> str:
     return f"reconciler-{installation}"
 
 
-def make_namespace(wire: Wire, cluster: Cluster, name: str, then: Callable[[str], None]) -> None:
-    """See that a namespace exists, however long that takes; `then("")` when it does, `then(problem)` each time it does not."""
+def make_namespace(cluster: Cluster, name: str, then: Callable[[str], None]) -> None:
+    """See that a namespace exists, once; `then("")` where it does, `then(problem)` where nobody knows."""
 
     def made(answer: Answer) -> None:
-        if answer.status in (200, 201, 409):
-            then("")
-            return
-        then(f"namespace {name} cannot be made on {cluster.name}: {answer.error or answer.status}")
-        cluster.after(("namespace", cluster.name), 5.0, lambda: make_namespace(wire, cluster, name, then))
+        ok = answer.status in (200, 201, 409)
+        then("" if ok else f"namespace {name} cannot be made on {cluster.name}: {answer.error or answer.status}")
 
     def looked(answer: Answer) -> None:
         if answer.status != 404:

@@ -24,6 +24,7 @@ from .wire import Wire
 LOAD_AGAIN_SECONDS = 2.0
 REFUSED_CAP_SECONDS = 60.0
 WRITE_SECONDS = 30.0
+NAMESPACE_SECONDS = 5.0
 
 
 class Store:
@@ -97,11 +98,12 @@ class Store:
             self._load()
 
     def _make_namespace(self) -> None:
-        make_namespace(self.wire, self.home, self.settings.store_namespace, self._has_namespace)
+        make_namespace(self.home, self.settings.store_namespace, self._has_namespace)
 
     def _has_namespace(self, problem: str) -> None:
         if problem:
             self.problem = problem
+            self.home.after("namespace", NAMESPACE_SECONDS, self._make_namespace)
         else:
             self.lease.start()
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.identity import ClusterName, ObjectId, SourceName, UnitKey
 from reconciler.core.lease import TERM_SECONDS
 from reconciler.core.messages import Answer, Effect, Fetched, Input, Log, Push, Pushed, Request
-from reconciler.core.ownership import DIGEST, FIELD_MANAGER, OWNER
+from reconciler.core.ownership import DIGEST, FIELD_MANAGER, MANAGED_BY, OWNER
 from reconciler.core.prune import PROTECTED, UNIT_COUNT, UNIT_FREE, UNIT_SHARE
 from reconciler.core.wanted import ADOPT, PRUNE
 
@@ -89,6 +89,8 @@ class Checks:
         self._zombies: dict[tuple[Daemon, int], None] = {}
         self._mirrors_lag = False
         self._holder: Daemon | None = None
+        self.is_at_rest = False
+        self.excuses: tuple[str, ...] = ("Failed", "Held", "Waiting")  # states of units that say why Git is not yet followed
         world.network.observers.append(self)
 
     def _life(self, daemon: Daemon) -> Lives:
@@ -180,6 +182,8 @@ class Checks:
 
     def changed(self, cluster: str, event: Event, actor: Actor) -> None:
         """After an object has changed."""
+        if self.is_at_rest and actor.daemon is not None and event.storage.plural != "leases":
+            raise Broken("I03", f"{event.type} {event.storage.plural} {'/'.join(event.entry.key)} on {cluster} at rest")
         if actor.daemon is None or actor.request is None or event.entry.key[0] == STORE or event.storage.plural == "leases":
             return
         if actor.request.path.endswith("/namespaces"):
@@ -303,7 +307,7 @@ class Checks:
             held = {cluster: {(cluster, plain_id(_id(b))): (o, b) for o, b in self.owned(cluster)} for cluster in self.world.clusters}
             for key, want in truth.wanted().items():
                 unit = units.get(UnitKey(SourceName(source), "", "Folder", "", want.unit).text)
-                excused = (unit is not None and unit.state in ("Failed", "Held", "Waiting")) or want.clashes
+                excused = (unit is not None and unit.state in self.excuses) or want.clashes
                 self.met["I01 excused" if excused else "I01"] += 1
                 found = held[key[0]].get(key)
                 if not excused and (found is None or not covers(found[1], want.body)):
@@ -334,7 +338,9 @@ class Checks:
 
 
 def owner_of(body: Json, cluster: str) -> UnitKey | None:
-    """The unit that an object proves to belong to."""
+    """The unit that an object proves to belong to; whoever takes the label off releases it, for it is what watches select on."""
+    if MANAGED_BY not in (body["metadata"].get("labels") or {}):
+        return None
     parts = (body["metadata"].get("annotations") or {}).get(OWNER, "").split(" ", 3)
     if len(parts) != 4 or parts[1] != ClusterName(cluster) or parts[2] != "/".join(_id(body)):
         return None

@@ -229,7 +229,7 @@ def _crash_after(net: Network, daemon: Daemon, effect: Effect, fault: Fault) -> 
 def _terminate(net: Network, daemon: Daemon, effect: Effect, fault: Fault) -> None:
     net.perform(daemon, effect)
     net.deliver(daemon, Stop())
-    net.world.after(2.0, lambda: net.world.crash(daemon, fault.seconds))
+    net.later(2.0, lambda: net.world.crash(daemon, fault.seconds))
 
 
 def _answers(code: int, message: str, reason: str, retry_after_seconds: float | None = None) -> Strike:
@@ -285,7 +285,7 @@ def _slow(net: Network, daemon: Daemon, effect: Effect, fault: Fault) -> None:
 def _zombie(net: Network, daemon: Daemon, effect: Request, fault: Fault) -> None:
     """The client has given up; the server has not."""
     net.deliver(daemon, Answer(effect.id, 0, error="no answer in time"), effect.timeout_seconds)
-    net.world.after(effect.timeout_seconds + fault.seconds, lambda: net.ask(daemon, effect))
+    net.later(effect.timeout_seconds + fault.seconds, lambda: net.ask(daemon, effect))
 
 
 def _stale(net: Network, daemon: Daemon, effect: Request | ListRefs, fault: Fault) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from reconciler.core.messages import (
@@ -54,6 +55,7 @@ class Network:
         self.observers: list[Observer] = []
         self.actor = PEOPLE
         self.outages: dict[str, float] = {}
+        self.quiet_at = 0.0  # when the last consequence of a fault so far will have happened
         self.points = 0
         self.reached: Counter[str] = Counter()
         self._jitter = jitter
@@ -96,6 +98,8 @@ class Network:
             else:
                 self.deliver(daemon, self.ask(daemon, effect, past_seconds), answer_seconds)
 
+        if after_seconds or answer_seconds:
+            self.quiet_at = max(self.quiet_at, self.world.steady + after_seconds + answer_seconds)
         wait = after_seconds + (self.world.draw.between(0.0, JITTER_SECONDS) if self._jitter else 0.0)
         if wait:
             self.world.after(wait, act)
@@ -114,6 +118,11 @@ class Network:
     def deliver(self, daemon: Daemon, message: Input, seconds: float = 0.0) -> None:
         """Bring something to a daemon, in due time."""
         self.world.after(self._latency() + seconds, lambda: self._hear(daemon, message))
+
+    def later(self, seconds: float, then: Callable[[], object]) -> None:
+        """Something that a fault will still do."""
+        self.quiet_at = max(self.quiet_at, self.world.steady + seconds)
+        self.world.after(seconds, then)
 
     def cut_off(self, cluster: str, seconds: float) -> None:
         """A cluster cannot be reached for so long; its watches break."""
@@ -204,7 +213,7 @@ class Network:
         stream = daemon.streams.get(id)
         if stream is not None:
             stream.is_stalled = True
-            self.world.after(stream.effect.idle_timeout_seconds, lambda: self.break_watch(daemon, id, 0, "silent for too long"))
+            self.later(stream.effect.idle_timeout_seconds, lambda: self.break_watch(daemon, id, 0, "silent for too long"))
 
     def _open(self, daemon: Daemon, effect: OpenWatch) -> None:
         if daemon.dead:

@@ -34,6 +34,9 @@ REST_SECONDS = 1200.0
 PATIENCE_SECONDS = 400.0
 """How long people wait for one step to come to rest before they take the next, rested or not."""
 
+RETRY_SECONDS = 400.0
+"""What a server refused is tried again after five minutes at the latest, give or take a fifth."""
+
 BLIND_SECONDS = 60.0
 """How long to wait before a world at rest that is not as Git says is looked at again."""
 
@@ -106,7 +109,7 @@ def run(workload: Workload, seed: int | str, schedule: Schedule | None = None, *
         _work(world, workload)
         outcome.busy_points = world.network.points
         rest(world, checks)
-        silence(world)
+        silence(world, checks)
         outcome.end_state = checks.end_state()
     except Broken as broken:
         outcome.failure, outcome.invariant = str(broken), broken.invariant
@@ -129,7 +132,7 @@ def _work(world: World, workload: Workload) -> None:
         if workload.pause_seconds is not None:
             world.run(workload.pause_seconds(world))
         else:
-            world.run(ARRIVAL_SECONDS)
+            world.run(max(ARRIVAL_SECONDS, world.network.quiet_at - world.steady))
             world.wait(lambda: at_rest(world), PATIENCE_SECONDS)
 
 
@@ -149,6 +152,10 @@ def at_rest(world: World) -> bool:
         tip = world.repos[name].refs.get(source.settings.ref)
         if source.problem or (source.desired.commit and source.desired.commit.id) != tip:
             return False
+    if any(c.state != "up" or leader.engine.store.pins.get(c.name) != "" for c in leader.engine.clusters.values()):
+        return False
+    if any(publisher.problem for publisher in leader.engine.publishers.values()):
+        return False
     if any(unit.plan is not None and unit.plan.wake_at is not None for unit in leader.engine.units.units.values()):
         return False
     return all(unit.state not in ("Reconciling", "Unknown") for unit in leader.engine.reports.units().values())
@@ -160,9 +167,12 @@ def rest(world: World, checks: Checks) -> None:
     world.network.outages.clear()
     for repo in world.repos.values():
         repo.refused.clear()
+    world.run(max(0.0, world.network.quiet_at - world.steady))
     ends_at = world.steady + REST_SECONDS
     while True:
         world.run(ARRIVAL_SECONDS)
+        # What was refused is tried again after so long at most: what can become healthy by itself has then done so.
+        world.wait(lambda: at_rest(world) and _all_well(world), RETRY_SECONDS)
         if not world.wait(lambda: at_rest(world), ends_at - world.steady):
             raise Broken("I51", f"not at rest {REST_SECONDS:g} s after the last fault: {_restless(world)}")
         try:
@@ -175,6 +185,11 @@ def rest(world: World, checks: Checks) -> None:
             world.run(BLIND_SECONDS)
 
 
+def _all_well(world: World) -> bool:
+    leader = next(daemon for daemon in world.daemons if daemon.engine.store.leading)
+    return all(unit.state == "Healthy" for unit in leader.engine.reports.units().values())
+
+
 def _restless(world: World) -> str:
     leader = next((daemon for daemon in world.daemons if daemon.engine.store.leading), None)
     if leader is None:
@@ -183,24 +198,29 @@ def _restless(world: World) -> str:
     return "; ".join(troubles[:5]) or "something moves"
 
 
-def silence(world: World) -> None:
-    """First nothing is written any more; when reading has come to its end too, an hour with nothing but polls, the Lease and watches."""
+def silence(world: World, checks: Checks) -> None:
+    """First nothing is written any more; when reading has come to its end too, an hour with nothing but polls, the Lease and watches.
+
+    What a server refuses may be tried again now and then, as long as the report says so: nothing tells when a quota or a webhook goes.
+    """
+    checks.is_at_rest = True
     for seconds, is_still in ((CALM_SECONDS, False), (SILENCE_SECONDS, True)):
         for daemon in world.daemons:
             daemon.sent.clear()
             daemon.logs.clear()
         world.run(seconds)
         for daemon in world.daemons:
+            trouble = any(unit.state in ("Failed", "Held", "Waiting") for unit in daemon.report.units)
             for effect in daemon.sent:
-                _belongs_to_rest(daemon, effect, is_still)
+                _belongs_to_rest(daemon, effect, is_still, trouble)
             if daemon.logs and is_still:
                 raise Broken("law 8", f"the log line {_line(daemon.logs[0])} at rest, by {daemon.identity}")
 
 
-def _belongs_to_rest(daemon: Daemon, effect: Effect, is_still: bool) -> None:
+def _belongs_to_rest(daemon: Daemon, effect: Effect, is_still: bool, trouble: bool) -> None:
     if isinstance(effect, Push):
         raise Broken("I35", f"a push to {effect.ref} at rest, by {daemon.identity}")
-    if isinstance(effect, Request) and "/leases" not in effect.path and (is_still or effect.method != "GET"):
+    if isinstance(effect, Request) and "/leases" not in effect.path and not trouble and (is_still or effect.method != "GET"):
         raise Broken("I03", f"{effect.method} {effect.path} at rest, by {daemon.identity}")
     if is_still and isinstance(effect, Fetch | ReadFiles | ReadPast | CloseWatch):
         raise Broken("I35", f"{type(effect).__name__} at rest, by {daemon.identity}")

@@ -19,6 +19,7 @@ from reconciler.core.manifest import Manifest
 from reconciler.core.wanted import RECREATE
 
 from .git import Repo
+from .pristine import DEFINITION, Pristine
 
 Json = dict[str, Any]
 Key = tuple[str, ObjectId]  # cluster, object; a namespace that is not named is "default", also of what has none
@@ -64,6 +65,7 @@ class Truth:
     clusters: tuple[str, ...]
     default: str
     kinds: tuple[tuple[str, str], ...] = ()  # (group, kind) of roots and references: not plain
+    pristine: Pristine | None = None  # asked what a server makes of manifests that are not our own
     tips: list[CommitId] = field(default_factory=list)
     versions: dict[Key, list[Version]] = field(default_factory=dict)
     approvals: list[list[Json]] = field(default_factory=list)  # by tip
@@ -112,6 +114,8 @@ class Truth:
         for step in self._steps(commit):
             self._fold(self.repo.commits[step][1], step)
         now: dict[Key, Want] = {}
+        for folder in self._folders.values():
+            self._define(folder.held)
         for path in sorted(self._folders):
             for manifest in self._folders[path].held:
                 self._add(now, path, manifest)
@@ -161,8 +165,18 @@ class Truth:
         cluster = parts[1] if parts[0] == "clusters" and len(parts) > 1 else self.default
         if cluster not in self.clusters:
             return
-        key = (cluster, plain_id(ObjectId(manifest.group, manifest.kind, manifest.namespace, manifest.name)))
-        now[key] = Want(folder, _as_stored(manifest.body()), clashes=key in now)
+        body = _as_stored(manifest.body())
+        if self.pristine is not None:
+            body = self.pristine.stored(cluster, body)
+        namespace = body["metadata"].get("namespace") or ""
+        key = (cluster, plain_id(ObjectId(manifest.group, manifest.kind, namespace, manifest.name)))
+        now[key] = Want(folder, body, clashes=key in now)
+
+    def _define(self, manifests: tuple[Manifest, ...]) -> None:
+        if self.pristine is not None:
+            for manifest in manifests:
+                if manifest.kind == DEFINITION:
+                    self.pristine.define(manifest.body())
 
 
 def _as_stored(body: Json) -> Json:

@@ -131,7 +131,7 @@ class World:
         """A crash, and after so long a new life with the same settings."""
         if not daemon.dead:
             self.kill(daemon)
-            self.after(down_seconds, lambda: self.start(daemon.engine.settings))
+            self.network.later(down_seconds, lambda: self.start(daemon.engine.settings))
 
     # -- people ----------
 

@@ -38,7 +38,7 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:
     values: list[str] = body["values"]
     if spec.record is None:
         return Plan(record={"step": 0, "since": None})
-    step, since = spec.record["step"], spec.record["since"]
+    step, since = min(spec.record["step"], len(values) - 1), spec.record["since"]
     wanted = _config_map(spec, values[step], step)
     here = {spec.lane: (wanted,)}
     if since is None:
