@@ -7,7 +7,6 @@ be read; nothing is ever dropped because it could not be read (design, law 7). C
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -96,7 +95,7 @@ class Desired:
         touched = Touched()
         changes: dict[str, dict[str, ManifestFile | None]] = {}
         for change in step.changes:
-            changes.setdefault(posixpath.dirname(change.path) or ".", {})[change.path] = change.file
+            changes.setdefault(change.path.rpartition("/")[0] or ".", {})[change.path] = change.file
             self._commits[change.path] = step.commit
             if change.file is None:
                 del self._commits[change.path]

@@ -21,10 +21,19 @@ RECREATE = "reconciler.dev/recreate"  # allowed
 ADOPT = "reconciler.dev/adopt"  # allowed
 
 _WAVE_LIMIT = 1_000_000
+_PLAIN = Policy()
 
 
 def read(manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
     """What one manifest asks for, and what is wrong with how it asks."""
+    wave, policy, problems = _asked(manifest) if manifest.annotations else (0, _PLAIN, ())
+    id = ObjectId(manifest.group, manifest.kind, manifest.namespace, manifest.name)
+    digest = hashlib.sha256(manifest.json).hexdigest()[:16]
+    return Wanted(id, manifest.version, manifest.json, digest, manifest.place(), manifest, wave, policy), problems
+
+
+def _asked(manifest: Manifest) -> tuple[int, Policy, tuple[Problem, ...]]:
+    """What its annotations say."""
     problems: list[Problem] = []
 
     def bad(annotation: str, must: str) -> None:
@@ -57,6 +66,4 @@ def read(manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
         recreate=RECREATE in notes,
         adopt=ADOPT in notes,
     )
-    id = ObjectId(manifest.group, manifest.kind, manifest.namespace, manifest.name)
-    digest = hashlib.sha256(manifest.json).hexdigest()[:16]
-    return Wanted(id, manifest.version, manifest.json, digest, manifest.place(), manifest, wave, policy), tuple(problems)
+    return wave, policy, tuple(problems)

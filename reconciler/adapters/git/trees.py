@@ -138,7 +138,8 @@ class Walk:
                     continue
             name, name_odd = shown(raw)
             path, path_odd = prefix + name, odd or name_odd
-            old_node, new_node = self._node(left, raw, path, path_odd, was), self._node(right, raw, path, path_odd, now)
+            old_node = self._node(left, raw, path, path_odd, was) if left is not None else None
+            new_node = self._node(right, raw, path, path_odd, now) if right is not None else None
             old_folder, new_folder = _folder(left, path, was, depth), _folder(right, path, now, depth)
             if depth + 1 >= DEPTH_LIMIT:
                 old_node, new_node = _deep(left, path, was) or old_node, _deep(right, path, now) or new_node
@@ -166,21 +167,23 @@ class Walk:
 
     def _node(self, entry: pygit2.Object, raw: bytes, path: str, odd: bool, rules: Rules) -> Node | None:
         """What is to be read at `path`, or to be reported there; None for what does not concern us."""
-        sort = sort_of(entry) if entry is not None else None
+        if not raw.endswith(SUFFIXES) and raw != RAW_NAME:
+            return None
+        sort = sort_of(entry)
         if sort is None:
             return None
         if raw == RAW_NAME:
             if sort == "file" and self._ignores.rule(self._repository, entry).whole:
                 return None
             return Node(BlobId(str(entry.id)), "ignore" if sort == "file" else sort, odd)
-        if not raw.endswith(SUFFIXES) or rules.ignored(path):
+        if rules.ignored(path):
             return None
         return Node(BlobId(str(entry.id)), sort, odd)
 
 
 def _folder(entry: pygit2.Object, path: str, rules: Rules, depth: int) -> pygit2.Object:
     """The entry, where it is a folder to go down into."""
-    if entry is None or entry.filemode != FileMode.TREE or depth + 1 >= DEPTH_LIMIT or rules.ignored(path + "/"):
+    if not isinstance(entry, pygit2.Tree) or depth + 1 >= DEPTH_LIMIT or rules.ignored(path + "/"):
         return None
     return entry
 
