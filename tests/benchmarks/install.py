@@ -62,7 +62,7 @@ def install(worlds: Worlds, sizes: Sizes, profile: Path | None) -> Result:
             first = world.commit({"base/namespace.yaml": namespace(), **apps})
             daemon = world.daemon()
             with daemon.profiled(profile if number == 0 else None):
-                counts = daemon.wait_live(first)
+                counts = daemon.wait_live(first, writes=objects)
                 seconds.append(monotonic() - daemon.started_at)
                 cpu.append(daemon.cpu() / objects * 1000)
             asked = world.plane.asked()

@@ -1,7 +1,7 @@
 """The daemon's process: `python -m tests.benchmarks.process FILE WORD…` is `reconciler WORD…`, which can be looked into from outside.
 
 Law of the module: nothing of the daemon is replaced or wrapped. On SIGUSR1 it writes to FILE what its own counters say; this only reads.
-On SIGUSR2 it begins, or ends, a profile of its main thread, FILE.prof.
+On SIGUSR2 it begins, or ends, a profile of its main thread, FILE.prof. Until all is planned a timer looks now and then whether it is.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from reconciler.cli import main as reconciler
 from reconciler.cli.assembly import Assembly
+
+LOOK_SECONDS = 0.02  # how exactly it is known when all was planned
 
 
 class Told:
@@ -26,6 +29,8 @@ class Told:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.answers = 0
+        self.planned_at = 0.0  # on the monotonic clock, which is one for all processes
+        self.planned_cpu = 0.0  # processor seconds until then
         self.parts: Assembly | None = None
         self.profile: cProfile.Profile | None = None
 
@@ -38,17 +43,27 @@ class Told:
         new.write_text(json.dumps({"answer": self.answers, **self.counts()}))
         new.replace(self.file)
 
+    def look(self, *_: object) -> None:
+        """Note when all is planned for the first time."""
+        self.parts = self.parts or _assembly()
+        if self.parts is not None and self.parts.engine.units.units:
+            units = self.parts.engine.units
+            if units.all_planned and not units.busy:
+                self.planned_at, self.planned_cpu = time.monotonic(), time.process_time()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
     def counts(self) -> dict[str, Any]:
         """What the parts of the daemon have counted, and how everything stands."""
         if self.parts is None:
-            return {"commit": "", "planned": False, "settled": False, "healthy": False}
+            return {"commit": "", "planned_at": 0.0, "settled": False, "healthy": False}
         engine, repositories = self.parts.engine, list(self.parts.repositories.values())
         read = [source.desired.commit for source in engine.sources.values()]
         units = engine.units.units
         unwell = [name for work in engine.work.all_lanes() for name, items in work.standings.items() if items and name != "healthy"]
         counted: dict[str, Any] = {
             "commit": read[0].id if read and read[0] else "",
-            "planned": bool(units) and not engine.units.busy and all(unit.planned for unit in units.values()),
+            "planned_at": self.planned_at,
+            "planned_cpu": self.planned_cpu,
             "settled": engine.reports.settled,
             "healthy": not unwell,
             "units": len(units),
@@ -86,6 +101,8 @@ def main() -> None:
     told = Told(Path(sys.argv[1]))
     signal.signal(signal.SIGUSR1, told.tell)
     signal.signal(signal.SIGUSR2, told.profiling)
+    signal.signal(signal.SIGALRM, told.look)
+    signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
     told.file.with_suffix(".pid").write_text(str(os.getpid()))
     reconciler(sys.argv[2:])
 

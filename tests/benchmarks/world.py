@@ -196,8 +196,9 @@ class Daemon:
 
         return until(looked, what, LIMIT_SECONDS)
 
-    def wait_live(self, revision: str) -> dict[str, Any]:
-        """Wait until a commit is read, and all of it is applied and healthy."""
+    def wait_live(self, revision: str, writes: int = 0) -> dict[str, Any]:
+        """Wait until a commit is read, and all of it is applied and healthy. It is not asked before the server has had so many requests."""
+        until(lambda: self.world.plane.lines() >= writes or self._process.poll() is not None, "all is asked for", LIMIT_SECONDS)
         return self.wait(lambda seen: seen["commit"] == revision and seen["settled"] and seen["healthy"], f"{revision[:7]} is live")
 
     def wait_quiet(self) -> None:
