@@ -24,9 +24,11 @@ from reconciler.core.types import Types
 from reconciler.lib.scrub import scrub
 
 from .checks import Broken, Checks
+from .daemon import Daemon
 from .faults import KINDS, Chance, Draw, Fault, Schedule, Script
 from .git import MAIN, Parse
 from .people import Approver, Hand
+from .pristine import Pristine
 from .timeline import Tell, Timeline, Verb
 from .trial import REST_SECONDS, STATUS_BRANCH, at_rest, shrink, silence
 from .world import START, STEPS_LIMIT, Spin, World
@@ -40,7 +42,7 @@ COMMIT_SECONDS = 1800.0
 """How long people wait for one commit to come to rest before the next one follows."""
 
 IDENTITY = "daemon"
-TRIES_LIMIT = 300
+TRIES_LIMIT = 100
 """Runs in search of the shortest schedule."""
 
 
@@ -126,6 +128,9 @@ class Run:
         )
         self.world.steps_limit = STEPS_LIMIT + 20 * sum(len(step.files) for step in future.steps)
         self.checks = Checks(self.world)
+        for truth in self.checks.truths.values():
+            truth.default = next((cluster.name for cluster in clusters if cluster.default or len(clusters) == 1), "")
+            truth.pristine = Pristine({cluster.name: cluster.namespace for cluster in clusters})
         self.timeline = Timeline(self.world, tell)
         self.approver = Approver(self.world, self.timeline, future.approve_after)
         self.hand = Hand(self.world, self.timeline, future.seed)
@@ -205,13 +210,16 @@ class Run:
         self.approver.look()
         if self.approver.pending:
             return False
-        quiet = self.world.steady - self.timeline.moved_at > QUIET_SECONDS and self._is_read()
+        leader = self.timeline.leader()
+        if leader is None or any(cluster.state != "up" for cluster in leader.engine.clusters.values()):
+            return False
+        quiet = self.world.steady - self.timeline.moved_at > QUIET_SECONDS and self._is_read(leader)
         return quiet or at_rest(self.world)
 
-    def _is_read(self) -> bool:
-        leader, tip = self.timeline.leader(), self.world.repo.refs.get(MAIN)
-        commits = [source.desired.commit for source in leader.engine.sources.values()] if leader is not None else []
-        return leader is not None and all(commit is not None and commit.id == tip for commit in commits)
+    def _is_read(self, leader: Daemon) -> bool:
+        tip = self.world.repo.refs.get(MAIN)
+        commits = [source.desired.commit for source in leader.engine.sources.values()]
+        return all(commit is not None and commit.id == tip for commit in commits)
 
     def _settle(self, seconds: float) -> bool:
         """Wait for rest, at most so long; says whether it came."""
@@ -249,7 +257,8 @@ class Run:
 def _standing(timeline: Timeline) -> str:
     leader = timeline.leader()
     states = Counter(unit.state for unit in leader.engine.reports.units().values()) if leader else Counter()
-    return ", ".join(f"{states[state]} {state}" for state in sorted(states)) or "there is nothing"
+    names = sorted(states, key=lambda state: (state != "Healthy", state))
+    return ", ".join(f"{states[state]} {state}" for state in names) or "nothing is there"
 
 
 def _fallen(error: Exception) -> str:
@@ -278,6 +287,9 @@ def shortest(future: Future, broken: Outcome, say: Callable[[str], None]) -> Onl
         outcome = Run(replace(future, only=_only(script.faults)), lambda _: None).go()
         return outcome.failure if outcome.invariant == broken.invariant else ""
 
+    for part in (dict[int, Fault](), {n: f for n, f in everything.items() if n < 0}, {n: f for n, f in everything.items() if n > 0}):
+        if len(part) < len(everything) and attempt(Script(part)):
+            return _only(shrink(attempt, part))
     return _only(shrink(attempt, everything))
 
 
