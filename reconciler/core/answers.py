@@ -48,7 +48,7 @@ class Answers:
         if cluster.discovery is None:
             raise NotYet
         topic = ("object", cluster.name, ref.id.group_kind, ref.id.name)
-        reflector = cluster.follow(ref.id, lambda _old, _new: self.units.changed(topic))
+        reflector = cluster.followed.ask(ref.id, lambda _old, _new: self.units.changed(topic))
         if reflector is None:
             if cluster.discovery.absent(ref.id.group_kind):
                 return None
@@ -56,6 +56,10 @@ class Answers:
         if not reflector.complete:
             raise NotYet
         return reflector.objects.get(ref.id)
+
+    def forget_live(self, ref: ObjectRef) -> None:
+        """Nobody asks about a live object any more."""
+        self.clusters[ref.cluster].followed.end(ref.id)
 
     def health_of(self, unit: UnitKey, lane: Lane, wanted: Wanted) -> Health:
         """How the live object of a wanted one is, once it is what is asked for now."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Literal
 
-import msgspec
-
 from . import discovery
 from .discovery import Discovery, Resource
+from .followed import Followed
 from .identity import ClusterName, GroupKind, ObjectId, UnitKey
+from .looks import Looks
 from .messages import Answer, Method
-from .observed import Changed, Live, Reflector, parse_list
+from .observed import Live, Reflector
 from .settings import ClusterSettings
 from .slots import Slots
 from .wire import Wire
@@ -24,17 +24,6 @@ PROBE_BASE_SECONDS = 0.5
 PROBE_CAP_SECONDS = 60.0
 DOUBT_SECONDS = 10.0
 """How seldom a cluster that answers is asked whether it is still the same one."""
-LOOK_SINGLY = 3
-"""Up to so many objects of a kind are looked for one by one; more are worth a list of the kind."""
-LOOK_HOLD_SECONDS = 5.0
-"""How long a question waits for others about its kind: one list answers all of a first install, yet no stream of events may hold it up."""
-
-METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-
-Looked = Callable[[Live | str | None], None]
-"""Told what stands under a name: an object (metadata only), nothing, or why nobody knows."""
-
 
 class Cluster:
     """The link to one cluster. `on_change(old, new)` hears of our objects, `on_state()` of everything else that moves."""
@@ -54,7 +43,8 @@ class Cluster:
         self.problem = ""
         self.discovery: Discovery | None = None
         self.reflectors: dict[GroupKind, Reflector] = {}
-        self.followed: dict[tuple[GroupKind, str, str], Reflector] = {}
+        self.followed = Followed(self)
+        self.looks = Looks(self)
         self.slots = Slots(limit)
         self.unknown_kinds: dict[tuple[GroupKind, str], None] = {}  # kind, version ("": any)
         self._on_change = on_change
@@ -65,8 +55,6 @@ class Cluster:
         self._discovering = False
         self._discover_again = False
         self._unknown_polls = 0
-        self._looks: dict[GroupKind, list[tuple[ObjectId, Looked]]] = {}
-        self._looking_since = 0.0
         self._pause_until = 0.0
         self._parked: dict[Hashable, Callable[[], None]] = {}  # what waits for the cluster to answer
         self.on_doubt: Callable[[Cluster], None] = lambda _: None  # hears that this may be another cluster than it was
@@ -195,7 +183,7 @@ class Cluster:
             reflector.renew()
 
     def _all_reflectors(self) -> list[Reflector]:
-        return [*self.reflectors.values(), *self.followed.values()]
+        return [*self.reflectors.values(), *self.followed.reflectors.values()]
 
     # -- discovery ----------
 
@@ -290,12 +278,14 @@ class Cluster:
         self._open_reflectors()
 
     def _open_reflectors(self) -> None:
+        if self.state == "up":
+            self.followed.discovered()
         if self.state != "up" or not self._selector or self.discovery is None:
             return
         for kind in self._kinds:
             resource = self.discovery.preferred.get(kind)
             held = self.reflectors.get(kind)
-            if held is not None and resource is not None and not self._serves(held.resource):
+            if held is not None and resource is not None and not self.serves(held.resource):
                 self.reflectors.pop(kind).forget()  # its definition was replaced: another version, scope or plural
                 held = None
             if resource is None:
@@ -310,7 +300,7 @@ class Cluster:
                 )
                 self.reflectors[kind].start()
 
-    def _serves(self, resource: Resource) -> bool:
+    def serves(self, resource: Resource) -> bool:
         """Whether a kind is still served where we watch it."""
         assert self.discovery is not None
         found = self.discovery.find(resource.group, resource.version, resource.kind)
@@ -354,81 +344,3 @@ class Cluster:
         if resource is None:
             return None
         return id._replace(namespace=(id.namespace or self.settings.namespace) if resource.namespaced else "")
-
-    def follow(self, id: ObjectId, on_change: Changed) -> Reflector | None:
-        """Watch one object whoever owns it; None where its kind is not served."""
-        key = (id.group_kind, id.namespace, id.name)
-        if key not in self.followed:
-            resource = self.discovery.preferred.get(id.group_kind) if self.discovery else None
-            if resource is None:
-                return None
-            query = (("fieldSelector", f"metadata.name={id.name}"),)
-            self.followed[key] = Reflector(
-                self, resource, query, on_change, lambda: on_change(None, None), namespace=id.namespace
-            )
-            self.followed[key].start()
-        return self.followed[key]
-
-    # -- looking before a first apply ----------
-
-    def look(self, resource: Resource, id: ObjectId, then: Looked) -> None:
-        """Find out what stands under a name, whoever owns it. Questions about one kind are gathered, and asked together."""
-        if not self._looks:
-            self._looking_since = self.wire.now.steady
-        self._looks.setdefault(resource.group_kind, []).append((id, then))
-
-    def flush_looks(self, *, all_gathered: bool) -> None:
-        """Send the questions gathered; where there may be more at once (`all_gathered` False), only those that have waited long."""
-        if not self._looks or self.discovery is None:
-            return
-        if not all_gathered and self.wire.now.steady < self._looking_since + LOOK_HOLD_SECONDS:
-            return
-        looks, self._looks = self._looks, {}
-        for kind, wanted in looks.items():
-            resource = self.discovery.preferred.get(kind)
-            if resource is None:
-                for _, then in wanted:
-                    then("the kind is not served any more")
-            elif len(wanted) <= LOOK_SINGLY:
-                for id, then in wanted:
-                    self._look_at_one(resource, id, then)
-            else:
-                self._look_at_all(resource, wanted, {}, "")
-
-    def _look_at_one(self, resource: Resource, id: ObjectId, then: Looked) -> None:
-        def answered(answer: Answer) -> None:
-            if answer.status == 404:
-                then(None)
-            elif answer.status == 200:
-                try:
-                    then(Live(resource, answer.body))
-                except msgspec.DecodeError as error:
-                    then(f"the answer cannot be read: {error}")
-            else:
-                then(answer.error or f"the API server answers {answer.status}")
-
-        self.ask("GET", resource.path(id), answered, accept=METADATA_ONLY)
-
-    def _look_at_all(
-        self, resource: Resource, wanted: list[tuple[ObjectId, Looked]], found: dict[ObjectId, Live], token: str
-    ) -> None:
-        def answered(answer: Answer) -> None:
-            problem = answer.error or f"the API server answers {answer.status}"
-            if answer.status == 200:
-                try:
-                    page, more, _ = parse_list(resource, answer.body)
-                except msgspec.DecodeError as error:
-                    problem = f"the list cannot be read: {error}"
-                else:
-                    found.update((live.id, live) for live in page)
-                    if more:
-                        self._look_at_all(resource, wanted, found, more)
-                    else:
-                        for id, then in wanted:
-                            then(found.get(id))
-                    return
-            for _, then in wanted:
-                then(problem)
-
-        query = (("limit", "500"), *((("continue", token),) if token else ()))
-        self.ask("GET", resource.collection(), answered, query=query, accept=METADATA_LIST, timeout_seconds=60)

@@ -60,7 +60,7 @@ class Requests:
                 return
             self.work.check(item)
 
-        cluster.look(item.resource, item.id, looked)
+        cluster.looks.ask(item.resource, item.id, looked)
 
     def _reclaim(self, cluster: Cluster, item: Item, found: Live) -> None:
         send = self.work.first_contact(item)

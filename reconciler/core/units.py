@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from .identity import ClusterName, GroupKind, Lane, UnitKey
+from .identity import ClusterName, GroupKind, Lane, ObjectRef, UnitKey
 from .kind import Held, Json, Kind, Plan, Spec, Status
 from .manifest import Manifest
 from .store import Store
@@ -188,9 +188,13 @@ class Units:
                 held.pop(unit.key, None)
                 if not held:
                     del self._topics[topic_of(question)]
-        unit.asked = asked
+        before, unit.asked = unit.asked, asked
         for question in asked:
             self._topics.setdefault(topic_of(question), {})[unit.key] = None
+        for question in before:
+            if question[0] == "live" and topic_of(question) not in self._topics:
+                assert isinstance(question[1], ObjectRef)
+                self.world.forget_live(question[1])
 
     def _wake(self, unit: Unit, plan: Plan) -> None:
         self.wire.cancel(("unit", unit.key))

@@ -45,6 +45,9 @@ class World(Protocol):
     def live_of(self, ref: ObjectRef) -> Live | None:
         """The live object, whoever owns it."""
 
+    def forget_live(self, ref: ObjectRef) -> None:
+        """Nobody asks about a live object any more."""
+
     def health_of(self, unit: UnitKey, lane: Lane, wanted: Wanted) -> Health:
         """How the live object of a wanted one is, once it is the one that is asked for."""
 

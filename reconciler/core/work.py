@@ -200,7 +200,7 @@ class Work:
                 for item in list(islice(work.checks, budget)):
                     budget -= 1
                     self._check(item)
-            cluster.flush_looks(all_gathered=not any(work.checks for work in moving))
+            cluster.looks.flush(all_gathered=not any(work.checks for work in moving))
             self._act(cluster, moving)
             for work in [work for work in busy if not work.checks and not work.acts and not work.heals]:
                 del busy[work]

@@ -335,18 +335,18 @@ def test_an_object_of_somebody_else_is_followed_by_name() -> None:
     id = ObjectId("", "ConfigMap", "default", "theirs")
 
     def follow() -> None:
-        link.cluster.follow(id, lambda old, new: told.append(new is not None))
+        link.cluster.followed.ask(id, lambda old, new: told.append(new is not None))
 
     link.wire.after("follow", 0.0, follow)
     world.run(1)
-    reflector = link.cluster.follow(id, lambda old, new: None)
-    assert reflector is not None and len(link.cluster.followed) == 1
+    reflector = link.cluster.followed.ask(id, lambda old, new: None)
+    assert reflector is not None and len(link.cluster.followed.reflectors) == 1
     assert reflector.complete and reflector.objects == {}
     put(world, "theirs", ours="2")
     put(world, "another", ours="2")
     world.run(1)
     assert [live.id for live in reflector.objects.values()] == [id] and told[-1]
-    assert link.cluster.follow(ObjectId("nowhere.org", "Thing", "", "x"), lambda old, new: None) is None
+    assert link.cluster.followed.ask(ObjectId("nowhere.org", "Thing", "", "x"), lambda old, new: None) is None
     watched: list[Effect] = [e for e in daemon.sent if isinstance(e, OpenWatch)]
     assert len(watched) == 2
 

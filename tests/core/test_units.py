@@ -18,6 +18,7 @@ from reconciler.core.messages import Request, SourceHint
 from reconciler.core.view import View
 from reconciler.kinds import KINDS
 from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, unheard, unit
+from tests.core.test_work import CRD, WIDGET, WIDGETS
 from tests.kinds import steps
 
 STEP = GroupKind("example.org", "Step")
@@ -121,6 +122,60 @@ def test_many_changes_of_one_moment_are_one_plan() -> None:
     world.settle(daemon)
     assert plans(daemon) == before + 1 and world.get("count")["data"]["v"] == "50"  # type: ignore[index]
     assert daemon.requests("PATCH", "/notes") == [], "a reference is read, never applied"
+
+
+WIDGET_REF = ObjectRef(EU.cluster, ObjectId("example.org", "Widget", "default", "w"))
+
+
+def test_a_kind_that_comes_and_goes_is_heard_of_by_who_asked() -> None:
+    """Not served: no object. Served: what it says. Not served any more: no object again, whatever was held."""
+
+    def plan(spec: Spec, view: View, now: Instant) -> Plan:
+        live = view.live(WIDGET_REF)
+        return Plan({EU: (want(spec, view, "copy", str(live.body()["spec"]["size"]) if live else "none"),)})
+
+    def copied() -> str:
+        return str((world.get("copy") or {"data": {"v": ""}})["data"]["v"])
+
+    world, daemon = world_of(plan)
+    world.settle(daemon)
+    assert copied() == "none"
+    top = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    definition = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    assert world.call("POST", top, {**definition, "metadata": {"name": "widgets.example.org"}, "spec": CRD})[0] == 201
+    world.run(400)
+    assert copied() == "none"
+    widget = json.loads(WIDGET)
+    assert world.call("POST", f"{WIDGETS}/namespaces/default/widgets", widget)[0] == 201
+    world.until(lambda: copied() == "1", 5)
+    assert world.call("DELETE", f"{top}/widgets.example.org")[0] == 200
+    daemon.engine.wire.after("look again", 1.0, daemon.engine.clusters[EU.cluster].refresh_discovery)
+    world.until(lambda: copied() == "none", 400)
+
+
+def test_what_nobody_asks_about_any_more_is_not_watched_any_more() -> None:
+    """The unit asks no more, or is gone."""
+
+    def plan(spec: Spec, view: View, now: Instant) -> Plan:
+        asks = bool(spec.manifests) and spec.manifests[0].body()["spec"]["a"] == 1
+        live = view.live(REF) if asks else None
+        return Plan({EU: (want(spec, view, "copy", "there" if live else "none"),)} if spec.manifests else {})
+
+    def watched() -> int:
+        named = ("fieldSelector", "metadata.name=asked")
+        return sum(named in stream.effect.query for stream in daemon.streams.values())
+
+    world, daemon = world_of(plan, {"s/step.yaml": step(a=1)})
+    world.settle(daemon)
+    assert watched() == 1
+    world.commit({"s/step.yaml": step(a=2)})
+    world.settle(daemon)
+    assert watched() == 0
+    world.commit({"s/step.yaml": step(a=1)})
+    world.until(lambda: watched() == 1, 5)
+    world.commit({"s/step.yaml": None})
+    world.settle(daemon)
+    assert watched() == 0
 
 
 def test_a_unit_asks_about_another_and_is_told_when_that_changes() -> None:
