@@ -44,6 +44,7 @@ _MASKS = [
         (rf"-{_HASH}{{8,10}}(-{_HASH}{{5}})?\b", "-HASH"),
         (rf"\b(kube-api-access|j|cj|manual|s|gen|each|cj-\d+)-{_HASH}{{5}}\b", r"\1-HASH"),
         (r"(?<![\w.:=-])(\d+[smhd]){1,2}(?=\s|$)", "AGE"),
+        (r"\bnode-[12]\b", "NODE"),
         (r"\b3[0-2]\d{3}(/TCP|/UDP|$)", r"PORT\1"),
     )
 ]
@@ -144,7 +145,7 @@ async def _run(side: Side, step: Step) -> Said:
     words = shlex.split(step.run.replace("$NAMESPACE", side.namespace))
     environment = {"HOME": str(side.folder), "PATH": os.environ["PATH"], "KUBECONFIG": str(side.folder.parent / "config")}
     environment["KUBECACHEDIR"] = str(side.folder.parent / "cache")
-    environment["KUBECTL_APPLYSET"] = "true"
+    environment |= {"KUBECTL_APPLYSET": "true", "GOGC": "off"}  # it ends before there is much to collect
     environment["KUBE_EDITOR"] = shlex.join(["sed", "-i", "-e", step.editor]) if step.editor else "true"
     ran = await asyncio.create_subprocess_exec(
         side.kubectl,

@@ -212,6 +212,13 @@ def owners_of(event: Event, kind: str, of: Storage) -> Iterable[Item]:
     return seen
 
 
+def whose(event: Event, kind: str, of: Storage, parts: Storage = PODS) -> Iterable[Item]:
+    """Objects of a kind that change, and those whose `parts` do."""
+    if event.storage == of:
+        return [Item(of, *event.entry.key)]
+    return owners_of(event, kind, of) if event.storage == parts else ()
+
+
 def labels_of(obj: Json) -> Json:
     """An object's labels."""
     found: Json = obj["metadata"].get("labels") or {}

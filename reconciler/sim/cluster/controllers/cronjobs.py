@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from reconciler.sim.cluster import cron, metadata
 from reconciler.sim.cluster.store import Event, Json, copy
 
-from .base import CRONJOBS, JOBS, Item, World, condition, ending, item_of, labels_of, owners_of, reference
+from .base import CRONJOBS, JOBS, Item, World, condition, ending, item_of, labels_of, reference, whose
 
 _SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 _MISSED_LIMIT = 100  # schedules that are walked through one by one
@@ -27,9 +27,7 @@ class CronJobs:
 
     def concerned(self, event: Event) -> Iterable[Item]:
         """CronJobs, and those whose Jobs change."""
-        if event.storage == CRONJOBS:
-            return [Item(CRONJOBS, *event.entry.key)]
-        return owners_of(event, "CronJob", CRONJOBS) if event.storage == JOBS else ()
+        return whose(event, "CronJob", CRONJOBS, JOBS)
 
     def sync(self, item: Item, now: float) -> float | None:
         """Start what is due, tidy what has ended; returns when something is due again."""

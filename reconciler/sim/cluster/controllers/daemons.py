@@ -21,9 +21,9 @@ from .base import (
     is_ready,
     item_of,
     labels_of,
-    owners_of,
     pod_from,
     share,
+    whose,
 )
 from .nodes import repels
 
@@ -44,11 +44,9 @@ class DaemonSets:
 
     def concerned(self, event: Event) -> Iterable[Item]:
         """DaemonSets, those whose pods change; all when a node changes."""
-        if event.storage == DAEMONSETS:
-            return [Item(DAEMONSETS, *event.entry.key)]
         if event.storage == NODES:
             return [item_of(DAEMONSETS, one) for one in self._world.all(DAEMONSETS)]
-        return owners_of(event, "DaemonSet", DAEMONSETS) if event.storage == PODS else ()
+        return whose(event, "DaemonSet", DAEMONSETS)
 
     def sync(self, item: Item, now: float) -> float | None:
         """Take one DaemonSet a step further, and report."""

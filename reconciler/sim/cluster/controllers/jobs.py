@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from reconciler.sim.cluster import metadata
 from reconciler.sim.cluster.store import Event, Json, copy
 
-from .base import JOBS, PODS, Item, World, condition, ending, is_active, is_ready, item_of, owners_of, pod_from
+from .base import JOBS, PODS, Item, World, condition, ending, is_active, is_ready, item_of, pod_from, whose
 
 _REACHED = "Reached expected number of succeeded pods"
 _TOO_MANY = "Job has reached the specified backoff limit"
@@ -26,9 +26,7 @@ class Jobs:
 
     def concerned(self, event: Event) -> Iterable[Item]:
         """Jobs, and those whose pods change."""
-        if event.storage == JOBS:
-            return [Item(JOBS, *event.entry.key)]
-        return owners_of(event, "Job", JOBS) if event.storage == PODS else ()
+        return whose(event, "Job", JOBS)
 
     def sync(self, item: Item, now: float) -> float | None:
         """Take one Job a step further."""

@@ -22,8 +22,8 @@ from .base import (
     is_ready,
     item_of,
     labels_of,
-    owners_of,
     pod_from,
+    whose,
 )
 
 _NAME = "statefulset.kubernetes.io/pod-name"
@@ -40,9 +40,7 @@ class StatefulSets:
 
     def concerned(self, event: Event) -> Iterable[Item]:
         """StatefulSets, and those whose pods change."""
-        if event.storage == STATEFULSETS:
-            return [Item(STATEFULSETS, *event.entry.key)]
-        return owners_of(event, "StatefulSet", STATEFULSETS) if event.storage == PODS else ()
+        return whose(event, "StatefulSet", STATEFULSETS)
 
     def sync(self, item: Item, now: float) -> float | None:
         """Take one StatefulSet a step further, and report."""
