@@ -57,7 +57,7 @@ def _times(value: Any) -> Iterator[str]:
             yield from _times(each)
     elif isinstance(value, dict):
         for name, each in value.items():
-            if name in ("creationTimestamp", "lastTransitionTime") and isinstance(each, str):
+            if name in ("creationTimestamp", "deletionTimestamp", "lastTransitionTime") and isinstance(each, str):
                 yield each
             elif name == "managedFields" and isinstance(each, list):
                 yield from (entry["time"] for entry in each if "time" in entry)

@@ -37,4 +37,4 @@ def _played(script: Script, real: Real, namespace: str) -> Outcome:
 
 def test_there_are_enough_scripts_and_none_twice() -> None:
     names = [(each.file, each.name) for each in SCRIPTS]
-    assert len(set(names)) == len(names) >= 60
+    assert len(set(names)) == len(names) >= 200

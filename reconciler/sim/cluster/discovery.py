@@ -154,6 +154,8 @@ def _storage_hash(resource: Resource) -> str:
     # Definitions themselves are stored as v1beta1.
     group, _, version = api_version(resource).rpartition("/")
     version = "v1beta1" if resource.kind == "CustomResourceDefinition" else version
+    if resource.definition is not None:
+        version = next(each["name"] for each in resource.definition["versions"] if each["storage"])
     text = f"{group}/{version}/{resource.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 

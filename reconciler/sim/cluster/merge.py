@@ -108,7 +108,8 @@ def _apply(types: Types, live: Json, config: Json, by: Writer, *, force: bool) -
         made = stored_object(of, merged)
     except DecodeError as error:
         which = f"{_named(config)}; {gvk(by.api_version, by.kind)}"
-        raise errors.internal(f"failed to convert new typed object ({which}) to object: {restore_words(error)}") from None
+        text = f"unable to convert unstructured object to {gvk(by.api_version, by.kind)}: {restore_words(error)}"
+        raise errors.internal(f"failed to convert new object ({which}) to proper version: {text}") from None
     return _with_managers(made, _stripped(owners, me))
 
 

@@ -209,6 +209,13 @@ def _revision_update(obj: Json, old: Json) -> Iterator[Cause]:
         yield invalid_value("data", obj.get("data"), _IMMUTABLE)
 
 
+def _priority_class_update(obj: Json, old: Json) -> Iterator[Cause]:
+    if obj.get("value") != old.get("value"):
+        yield forbidden_field("value", "may not be changed in an update.")
+    if obj.get("preemptionPolicy") != old.get("preemptionPolicy"):
+        yield invalid_value("preemptionPolicy", obj.get("preemptionPolicy"), _IMMUTABLE)
+
+
 def _storage_class_update(obj: Json, old: Json) -> Iterator[Cause]:
     if obj.get("parameters") != old.get("parameters"):
         yield forbidden_field("parameters", "updates to parameters are forbidden.")
@@ -254,6 +261,7 @@ _UPDATES: dict[tuple[str, str], UpdateRule] = {
     ("batch", "Job"): workloadrules.job_update,
     ("rbac.authorization.k8s.io", "RoleBinding"): accessrules.binding_update,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): accessrules.binding_update,
+    ("scheduling.k8s.io", "PriorityClass"): _priority_class_update,
     ("storage.k8s.io", "StorageClass"): _storage_class_update,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): definitionrules.definition_update,
 }
