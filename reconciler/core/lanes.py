@@ -251,6 +251,10 @@ class Claims:
         """All claims on an object."""
         return tuple(self._items.get(ref, ()))
 
+    def wanted(self, cluster: str, id: ObjectId) -> bool:
+        """Whether there is any claim on an object: asked of every owned object whenever one of them moves, so it makes nothing."""
+        return (cluster, id) in self._items
+
     def brings(self, cluster: str, kind: GroupKind) -> bool:
         """Whether a CRD of that kind is wanted in the cluster."""
         return bool(self._crds.get((cluster, kind)))

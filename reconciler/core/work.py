@@ -394,4 +394,4 @@ class Work:
 
     def wanted_anywhere(self, cluster: ClusterName, id: ObjectId) -> bool:
         """Whether any unit wants this object."""
-        return bool(self.claims.of(ObjectRef(cluster, id)))
+        return self.claims.wanted(cluster, id)
