@@ -22,6 +22,8 @@ from .wire import Wire
 APPROVAL = GroupKind("reconciler.dev", "Approval")
 FOLDER = "approvals"
 BRANCH = "refs/heads/reconciler/approve/"
+OFFERED_LIMIT = 20
+"""So many branches of a source are offered at once, oldest first: nobody reads more, and a forge lists them all."""
 LOOKED_AT = 1_000
 """So many approvals of a source are looked at for what they still do; people tidy away long before."""
 
@@ -130,7 +132,7 @@ class Offer:
 
 
 class Offers:
-    """Keeps one branch for each gate that waits. Branches of gates that wait no more are left to people."""
+    """Keeps one branch for each gate that waits, up to a limit. Branches of gates that wait no more are left to people."""
 
     def __init__(self, wire: Wire, on_moved: Callable[[UnitKey], None]) -> None:
         self.wire = wire
@@ -142,7 +144,7 @@ class Offers:
         key = (source.name, gate.name)
         held = self.offers.get(key)
         if held is None or held.gate != gate:
-            self.offers[key] = Offer(unit, gate, cluster)
+            self.offers[key] = Offer(unit, gate, cluster)  # in the place of the older one: it keeps its turn
 
     def drop(self, unit: UnitKey, cluster: str, keep: tuple[str, ...] = ()) -> None:
         """The gates of a unit in a cluster that wait no more."""
@@ -151,11 +153,19 @@ class Offers:
                 del self.offers[key]
 
     def run(self, sources: dict[str, Source]) -> None:
-        """Make the branches that are not there yet."""
-        for (source_name, name), offer in self.offers.items():
+        """Make the branches that are not there yet, as many as may be."""
+        taken: dict[str, int] = {}
+        for source_name, _ in (key for key, offer in self.offers.items() if offer.state != "new"):
+            taken[source_name] = taken.get(source_name, 0) + 1
+        # After a restart those come first that an earlier life has offered: their branches stand there already.
+        refs = {name: source.refs or {} for name, source in sources.items()}
+        for (source_name, name), offer in sorted(self.offers.items(), key=lambda pair: BRANCH + pair[0][1] not in refs[pair[0][0]]):
             source = sources[source_name]
-            if offer.state == "new" and source.refs is not None and source.desired.commit is not None:
+            full = taken.get(source_name, 0) >= OFFERED_LIMIT
+            if offer.state == "new" and not full and source.refs is not None and source.desired.commit is not None:
+                taken[source_name] = taken.get(source_name, 0) + 1
                 offer.state = "busy"
+                self._on_moved(offer.unit)
                 ref = BRANCH + name
                 at = source.refs.get(ref)
                 if at is None:
@@ -208,6 +218,12 @@ class Offers:
             at=self.wire.now.wall,
             force=expected is not None,
         )
+
+    def waits_its_turn(self, key: tuple[str, str]) -> bool:
+        """Whether a gate waits that is not offered yet, since too many others are."""
+        offer = self.offers.get(key)
+        taken = sum(other.state != "new" for (source, _), other in self.offers.items() if source == key[0])
+        return offer is not None and offer.state == "new" and taken >= OFFERED_LIMIT
 
     def _again(self, source: Source, offer: Offer) -> None:
         offer.state = "new"

@@ -41,6 +41,7 @@ class Cluster:
         self.wire = wire
         self.state: Literal["new", "up", "down"] = "new"
         self.problem = ""
+        self.down_at = 0.0  # since when, by the calendar, it does not answer
         self.discovery: Discovery | None = None
         self.reflectors: dict[GroupKind, Reflector] = {}
         self.followed = Followed(self)
@@ -140,7 +141,7 @@ class Cluster:
         self.problem = problem
         if self.state == "down":
             return
-        was_up, self.state = self.state == "up", "down"
+        was_up, self.state, self.down_at = self.state == "up", "down", self.wire.now.wall
         if was_up:
             self.wire.log("warning", "cluster unreachable", cluster=self.name, reason=problem)
         for reflector in self._all_reflectors():

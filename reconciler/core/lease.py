@@ -78,6 +78,14 @@ class Lease:
         """How long a write that is sent now may take, at most: at least a sixth of the term, while this daemon leads."""
         return self._held_until - ACT_SECONDS + TERM_SECONDS - SPARE_SECONDS - self.wire.now.steady
 
+    @property
+    def why_not(self) -> str:
+        """Why this daemon does not act, and what happens next, for people."""
+        if self.holder:
+            ends = f"stops, or is not heard of for {TERM_SECONDS} s"
+            return f"{self.holder} holds the Lease; this daemon stands by, and acts when that one {ends}"
+        return f"the Lease could not be renewed on {self.home.name}; this daemon writes nothing until it is, which it tries every second"
+
     def start(self) -> None:
         """Read it, and take it when it may be taken."""
         if not self._stopped:

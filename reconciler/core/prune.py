@@ -38,6 +38,8 @@ FULL_SECONDS = 0.05
 
 PROTECTED = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet")
 
+NOT_APPLIED = "what is wanted is not all applied yet"
+
 AGAIN_BASE_SECONDS, AGAIN_CAP_SECONDS = 2.0, 300.0
 """A deletion that a cluster refuses is tried again, later and later."""
 
@@ -230,7 +232,7 @@ class Pruner:
         if any(work.held is not None for work in lanes):
             return "held"
         if self.work.settings.act and any(not work.applied for work in lanes):
-            return "what is wanted is not all applied yet"
+            return NOT_APPLIED
         return ""
 
     def _prune(self, pair: Pair, cluster: Cluster, leftover: list[Live]) -> None:

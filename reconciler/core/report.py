@@ -16,7 +16,7 @@ from .identity import ClusterName, Lane, Place, SourceName, UnitKey
 from .kind import Gate, State, Status
 from .lanes import FIRST_WAVE, Item, LaneWork
 from .messages import Commit
-from .prune import Waiting
+from .prune import NOT_APPLIED, Waiting
 from .units import Unit
 
 _WORST: tuple[State, ...] = ("Failed", "Held", "Unknown", "Waiting", "Paused", "Reconciling", "Healthy")
@@ -132,14 +132,23 @@ def _lane_state(
     if may_work:
         return "Unknown", may_work
     if unwell:
-        return "Failed", _sentence(unwell)
+        return "Failed", _sentence(unwell) + _held_back(waiting)
     if moving:
         wave = work.waits_for_wave
-        return "Reconciling", _sentence(moving) + (f"; later waves wait for {_wave(wave)}" if wave is not None else "")
+        later = f"; later waves wait for {_wave(wave)}" if wave is not None else ""
+        return "Reconciling", _sentence(moving) + later + _held_back(waiting)
     if waiting is not None:
         text = f"pruning {waiting.count} of {waiting.of} objects: {waiting.reason}"
         return ("Waiting" if waiting.gate else "Reconciling"), text
     return "Healthy", ""
+
+
+def _held_back(waiting: Waiting | None) -> str:
+    """What is not deleted because something else could not be applied."""
+    if waiting is None or waiting.reason != NOT_APPLIED:
+        return ""
+    one = waiting.count == 1
+    return f"; {waiting.count} object{'' if one else 's'} no longer in Git wait{'s' if one else ''} until all that is wanted is applied"
 
 
 def _wave(wave: int) -> str:

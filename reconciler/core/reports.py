@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .approvals import idle
+from .approvals import BRANCH, OFFERED_LIMIT, idle
 from .clusters import Cluster
 from .identity import ClusterName, UnitKey
 from .kind import Gate, State
 from .paths import printable
 from .report import Report, Since, UnitReport, lane_key, lane_report, prune_report, unit_report
+from .status_files import instant
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -105,7 +106,8 @@ class Reports:
         if not self.engine.settings.act or store.leading:
             return ""
         if store.home.state == "down":
-            return f"the home cluster {store.home.name} cannot be reached: {store.home.problem}"
+            why = f"the home cluster {store.home.name} cannot be reached since {instant(store.home.down_at)}: {store.home.problem}"
+            return f"{why}; nothing is written to any cluster until it answers, which is tried at least every minute"
         return store.problem or "waiting for the Lease"
 
     def _may_work(self, cluster: Cluster) -> str:
@@ -147,4 +149,9 @@ class Reports:
         offer = self.engine.offers.offers.get((key.source, gate.name))
         if offer is not None and offer.state == "refused":
             return f"approval {gate.name}; no branch could be made ({offer.problem}): reconciler approve {gate.name}"
+        if self.engine.offers.waits_its_turn((key.source, gate.name)):
+            return f"approval {gate.name}; not offered yet: {OFFERED_LIMIT} others are, and it is when one of them is answered"
+        refs = self.engine.sources[key.source].refs
+        if not self.engine.settings.act and refs is not None and BRANCH + gate.name not in refs:
+            return f"approval {gate.name}; not offered yet"
         return f"approval: merge branch reconciler/approve/{gate.name}, or: reconciler approve {gate.name}"

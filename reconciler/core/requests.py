@@ -7,6 +7,7 @@ that its decision rests on. What a server rejects is told at the line of the fil
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ from . import diff
 from .apply import Send, with_uid
 from .change import describe
 from .clusters import Cluster
-from .identity import ObjectRef, UnitKey
+from .identity import ClusterName, ObjectRef, UnitKey
 from .lanes import Item
 from .messages import Answer
 from .observed import Live
@@ -30,11 +31,26 @@ APPLY_PATCH = "application/apply-patch+yaml"
 _MOVES = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid")
 
 
+TOLD_SINGLY = 20
+BURST_SECONDS = 10.0
+"""Of the objects of a unit that are applied within so long, so many are told of one by one, and the others in one line."""
+
+
+@dataclass(slots=True)
+class Burst:
+    """What was applied of a unit in one cluster, since the last line that told of it."""
+
+    count: int = 0
+    created: int = 0  # of those not told of one by one
+    commit: str = ""
+
+
 class Requests:
     """Sends for `Work`, and folds the answers."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
+        self._bursts: dict[tuple[ClusterName, str], Burst] = {}
 
     # -- looking ----------
 
@@ -127,7 +143,7 @@ class Requests:
             item.healed(self.work.wire.now.steady)
             self._tell("drift healed", item, changes="; ".join(describe(c) for c in send.drift[:5]))
         else:
-            self._tell("applied", item)
+            self._tell_applied(item, send)
         found = diff.compare(send.body, live.body(), FIELD_MANAGER, self.work.types, item.wanted.policy.ignore)
         item.accepted = {c.pretty: c.live for c in found.changes} if isinstance(found, diff.Differs) else {}
         item.asked = (item.wanted.digest, live.version)
@@ -254,6 +270,27 @@ class Requests:
             body=msgspec.json.encode(body),
             content_type="application/json",
         )
+
+    def _tell_applied(self, item: Item, send: Send) -> None:
+        """One by one as long as they are few; of a first install, how many there were."""
+        cluster, unit = item.work.lane.cluster, str(item.work.unit)
+        burst = self._bursts.get((cluster, unit))
+        if burst is None:
+            burst = self._bursts[cluster, unit] = Burst()
+            self.work.wire.after(("applied", cluster, unit), BURST_SECONDS, lambda: self._tell_rest(cluster, unit))
+        burst.count += 1
+        if burst.count <= TOLD_SINGLY:
+            self._tell("applied", item)
+        else:
+            burst.created += not send.uid
+            burst.commit = self.work.commit_of(item)
+
+    def _tell_rest(self, cluster: ClusterName, unit: str) -> None:
+        burst = self._bursts.pop((cluster, unit))
+        more = burst.count - TOLD_SINGLY
+        if more > 0:
+            tell, made = self.work.wire.log, burst.created
+            tell("info", "applied more", cluster=cluster, unit=unit, created=made, changed=more - made, commit=burst.commit)
 
     def _tell(self, message: str, item: Item, **facts: str) -> None:
         level: Literal["info", "error"] = "error" if message == "rejected" else "info"

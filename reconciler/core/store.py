@@ -114,7 +114,7 @@ class Store:
             # Somebody else may write from now on: what we knew of the records is over.
             self.ready = False
             self.pins.clear()
-            self.problem = f"{self.lease.holder} holds the Lease" if self.lease.holder else "the Lease could not be renewed"
+            self.problem = self.lease.why_not
             self.wire.log("warning", "standing by", reason=self.problem)
         self._on_change()
 

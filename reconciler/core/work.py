@@ -53,7 +53,7 @@ class Work:
         self.lanes: dict[UnitKey, dict[Lane, LaneWork]] = {}
         self.claims = Claims()
         self.requests = Requests(self)
-        self._commit_of = commit_of
+        self.commit_of = commit_of
         self._on_moved = on_moved
         self._busy: dict[ClusterName, dict[LaneWork, None]] = {name: {} for name in clusters}
         self.flights: dict[ObjectRef, Item] = {}
@@ -346,7 +346,7 @@ class Work:
 
     def _context(self, item: Item) -> Context:
         lane, unit = item.work.lane, item.work.unit
-        return Context(self.store.installation, self.store.key, lane.cluster, unit, self._commit_of(item), self.types)
+        return Context(self.store.installation, self.store.key, lane.cluster, unit, self.commit_of(item), self.types)
 
     def first_contact(self, item: Item) -> Send:
         """What is sent where the live object is not looked into."""

@@ -85,6 +85,9 @@ def test_while_home_is_down_nothing_is_asked_of_it_but_whether_it_is_there() -> 
     world.run(3_600)
     sent = [e for e in daemon.sent[before:] if isinstance(e, Request | OpenWatch)]
     assert {e.path for e in sent} == {"/version"} and 50 <= len(sent) <= 90
+    told = daemon.report.standing_by
+    assert told.startswith("the home cluster eu cannot be reached since 2030-03-17T17:46:4")
+    assert told.endswith("no route to host; nothing is written to any cluster until it answers, which is tried at least every minute")
     world.rules = []
     world.until(lambda: world.get("x")["data"]["v"] == "2", 120)  # type: ignore[index]
     assert daemon.report.leading

@@ -166,7 +166,9 @@ def test_nothing_is_deleted_before_what_is_wanted_stands() -> None:
     world.rule(asks("PATCH", "/new"), says(422, "no"), times=2)
     world.commit({"a/0.yaml": None, "a/new.yaml": config_map("new")})
     world.until(lambda: unit(daemon, "a").state == "Failed")
+    world.run(0.1)
     assert deleted(daemon) == []
+    assert unit(daemon, "a").message.endswith("no; 1 object no longer in Git waits until all that is wanted is applied")
     world.settle(daemon)
     world.until(lambda: deleted(daemon) == ["a0"], 60)
 
@@ -418,6 +420,32 @@ def test_nothing_is_said_of_an_approval_before_it_is_known_what_waits() -> None:
     world.settle(daemon)
     world.run(120)
     assert len(deleted(daemon)) == 7
+
+
+def test_twenty_approvals_are_offered_at_once_and_the_next_when_one_is_answered() -> None:
+    files = {k: v for i in range(23) for k, v in maps(f"u{i:02}", 6).items()}
+    world, daemon = started({**KEEP, **files})
+
+    def branches() -> list[str]:
+        return sorted(ref.rpartition("/")[2] for ref in world.repo.refs if ref.startswith("refs/heads/reconciler/approve/"))
+
+    def not_offered() -> list[str]:
+        return [str(u.key) for u in daemon.report.units if "not offered yet: 20 others are" in u.waits_for]
+
+    world.commit({f"u{i:02}/{n}.yaml": None for i in range(23) for n in range(3)})
+    world.settle(daemon)
+    world.run(5)
+    before = branches()
+    assert len(before) == 20 and len(not_offered()) == 3 and len(gates(daemon)) == 23
+    daemon = world.restart(daemon)
+    world.settle(daemon)
+    world.run(5)
+    assert branches() == before and len(not_offered()) == 3
+    answered = before[0].removeprefix("prune-eu-")
+    world.commit({"approvals/a.yaml": approval(daemon, answered)})
+    world.settle(daemon)
+    world.until(lambda: len(branches()) == 21 and len(not_offered()) == 2, 10)
+    assert len(deleted(daemon)) == 3
 
 
 # -- what grows and shrinks while it waits ----------

@@ -102,6 +102,20 @@ def test_a_negative_wave_comes_first_and_argos_word_counts() -> None:
     assert applied(daemon) == ["z", "a"]
 
 
+def test_a_large_install_is_told_in_few_lines() -> None:
+    world = World()
+    commit = world.commit({f"a/{i}.yaml": config_map(f"a{i}") for i in range(70)} | {"b/x.yaml": config_map("x")})
+    daemon = world.daemon()
+    world.settle(daemon)
+    world.run(20)
+    assert len(daemon.said("applied")) == 21
+    facts = {"cluster": "eu", "unit": "a", "created": 50, "changed": 0, "commit": commit}
+    assert daemon.said("applied more") == [facts]
+    world.commit({"a/0.yaml": config_map("a0", "2")})
+    world.settle(daemon)
+    assert len(daemon.said("applied")) == 22 and len(daemon.said("applied more")) == 1
+
+
 def test_drift_waits_for_no_wave() -> None:
     world, daemon = started({"a/d.yaml": deployment("d"), "a/x.yaml": config_map("x", wave="1")})
     world.rule(asks("PATCH", "/deployments/d"), says(422, "no"), times=1_000)
