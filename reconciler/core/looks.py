@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOOK_SINGLY = 3
 """Up to so many objects of a kind are looked for one by one; more are worth a list of the kind."""
 
-LOOK_HOLD_SECONDS = 5.0
+LOOK_HOLD_SECONDS = 30.0
 """How long a question waits for others about its kind: one list answers all of a first install, yet no stream of events may hold it up."""
 
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
