@@ -33,7 +33,7 @@ class Suite:
 
 
 SUITES = (
-    Suite("unit", ("tests/core", "tests/adapters", "tests/kinds", "tests/lib", "tests/test_shell.py"), ("-m", "not real")),
+    Suite("unit", ("tests/core", "tests/adapters", "tests/kinds", "tests/lib", "tests/test_shell.py", "tests/test_loop.py"), ("-m", "not real")),
     Suite("sim", ("tests/sim/world",), ("-m", "not real", "-k", "not sweep")),
     Suite("sweep", ("tests/sim/world",), ("-m", "not real", "-k", "sweep"), 1800.0),
     Suite("real", ("tests/real", "tests/adapters/kube"), ("-m", "real"), 1800.0),
