@@ -101,7 +101,8 @@ class Engine:
             self.work.run()
             self.pruner.run()
             if self.settings.act and self.store.leading:
-                self.offers.run({str(name): source for name, source in self.sources.items()})
+                if self.offers.offers:
+                    self.offers.run({str(name): source for name, source in self.sources.items()})
                 for publisher in self.publishers.values():
                     publisher.run()
         return self.wire.effects

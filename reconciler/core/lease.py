@@ -134,7 +134,8 @@ class Lease:
         self._write(version, self.identity, lambda answer: self._written(answer, asked_at))
 
     def _write(self, version: str, holder: str, then: Callable[[Answer], None]) -> None:
-        now = dt.datetime.fromtimestamp(self.wire.now.wall, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        at = dt.datetime.fromtimestamp(self.wire.now.wall, dt.UTC)
+        now = at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
         body: dict[str, Any] = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",

@@ -193,6 +193,8 @@ class Wire:
 
     def fire(self) -> None:
         """Call every timer that is due; those that they set for now wait for the next step, those that they cancel are not called."""
+        if not self._heap or self._heap[0][0] > self.now.steady:
+            return
         due: list[tuple[int, Hashable]] = []
         while (at := self.wake_at) is not None and at <= self.now.steady:
             _, number, key = heapq.heappop(self._heap)

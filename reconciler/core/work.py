@@ -195,6 +195,9 @@ class Work:
             cluster = self.clusters[name]
             if cluster.state != "up" or not self.may_work(cluster):
                 continue
+            if not busy:
+                cluster.looks.flush(all_gathered=True)
+                continue
             moving = [work for work in busy if work.held is None]
             for work in moving:
                 for item in list(islice(work.checks, budget)):

@@ -26,6 +26,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from reconciler.core.identity import ClusterName, ObjectId, SourceName, UnitKey
 from reconciler.core.lease import TERM_SECONDS
 from reconciler.core.messages import Answer, Effect, Fetched, Input, Log, Push, Pushed, Request
@@ -94,7 +96,10 @@ class Checks:
         world.network.observers.append(self)
 
     def _life(self, daemon: Daemon) -> Lives:
-        return self._lives.setdefault(daemon, Lives())
+        life = self._lives.get(daemon)
+        if life is None:
+            life = self._lives[daemon] = Lives()
+        return life
 
     # -- what a daemon does ----------
 
@@ -159,7 +164,7 @@ class Checks:
         if isinstance(effect, Request) and "/leases" in effect.path and effect.method != "GET":
             assert isinstance(answer, Answer)
             if answer.status in (200, 201):
-                holder = json.loads(answer.body)["spec"].get("holderIdentity")
+                holder = msgspec.json.decode(answer.body)["spec"].get("holderIdentity")
                 self._holder = daemon if holder else None
                 self._life(daemon).leads_until = self.world.steady + TERM_SECONDS if holder else 0.0
         if isinstance(effect, Push) and isinstance(answer, Pushed) and answer.outcome == "pushed":

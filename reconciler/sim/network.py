@@ -153,7 +153,7 @@ class Network:
             cluster = cluster.past(versions[at - 1] if at else cluster.store.floor)
         request = HttpRequest(effect.method, effect.path, effect.query, effect.body, effect.content_type, effect.accept, "reconciler")
         answer = cluster.handle(request, world.steady)
-        retry = dict(answer.headers).get("Retry-After")
+        retry = dict(answer.headers).get("Retry-After") if answer.headers else None
         return Answer(effect.id, answer.status, answer.body, retry_after_seconds=float(retry) if retry else None)
 
     # -- points ----------
@@ -190,9 +190,7 @@ class Network:
     def changed(self, name: str, event: Event) -> None:
         """An object of a cluster has changed: watches tell, observers are told."""
         world = self.world
-        times, versions = self._versions.setdefault(name, ([], []))
-        times.append(world.steady)
-        versions.append(event.version)
+        self._remember(name, event.version)
         for daemon in world.daemons:
             for stream in daemon.streams.values():
                 if stream.effect.cluster == name and stream.cursor.storage == event.storage and not stream.is_flushing:
@@ -200,6 +198,16 @@ class Network:
                     world.after(0.0, lambda d=daemon, s=stream: self._flush(d, s))  # type: ignore[misc]
         for observer in self.observers:
             observer.changed(name, event, self.actor)
+
+    def _remember(self, name: str, version: int) -> None:
+        """Note when a cluster came to a version: as far back as its history goes, or a little farther."""
+        times, versions = self._versions.setdefault(name, ([], []))
+        times.append(self.world.steady)
+        versions.append(version)
+        store = self.world.clusters[name].store
+        if len(versions) > 2 * store.history_limit:
+            gone = bisect.bisect_right(versions, store.floor)
+            del times[:gone], versions[:gone]
 
     def break_watch(self, daemon: Daemon, id: int, status: int, error: str = "") -> None:
         """A watch ends; what it had not told yet is lost."""

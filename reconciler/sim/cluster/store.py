@@ -83,7 +83,7 @@ class Store:
     def __init__(self, history_limit: int = 10_000) -> None:
         self.version = 1
         self.floor = 0  # the version of the newest forgotten event
-        self._history_limit = history_limit
+        self.history_limit = history_limit
         self._objects: dict[Storage, dict[Key, Entry]] = {}
         self._sorted: dict[Storage, list[tuple[str, Key]] | None] = {}
         self._events: dict[Storage, list[Event]] = {}
@@ -164,7 +164,7 @@ class Store:
 
     def past(self, version: int) -> Store:
         """The whole store as it was at an earlier version, or at the earliest that history still holds; to be read only."""
-        made = Store(self._history_limit)
+        made = Store(self.history_limit)
         made.version, made.floor = max(version, self.floor), self.floor
         made._objects = {storage: {e.key: e for e in self.at(storage, made.version)} for storage in self._objects}
         return made
@@ -178,7 +178,7 @@ class Store:
     def _append(self, event: Event) -> None:
         self._events.setdefault(event.storage, []).append(event)
         self._order.append(event)
-        if len(self._order) > self._history_limit:
+        if len(self._order) > self.history_limit:
             self._forget()
         for listener in self._listeners:
             listener(event)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import errors, reads, views
 from .options import ListOptions
-from .resources import Resource, Storage
+from .resources import Resource
 from .store import Entry, Event
 from .views import Form
 
@@ -30,6 +30,7 @@ class Cursor:
         self._cluster = cluster
         self._store = cluster.store
         self._resource = resource
+        self.storage = resource.storage  # whose changes it tells
         self._namespace = namespace
         self._bookmarks = options.bookmarks
         self._form = form
@@ -59,11 +60,6 @@ class Cursor:
         oldest = self._store.floor + 1
         self._waiting.append(views.failure(errors.expired(f"too old resource version: {version} ({oldest})")))
         self.closed = True
-
-    @property
-    def storage(self) -> Storage:
-        """Whose changes it tells."""
-        return self._resource.storage
 
     def take(self, now: float) -> tuple[bytes, ...]:
         """The lines since the last call, each with its line end. After the last of a closed cursor there are no more."""
