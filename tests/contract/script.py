@@ -107,7 +107,8 @@ class Script:
 
 def scripts() -> list[Script]:
     """Every script, by file."""
-    return [_script(path.stem, each) for path in sorted((HERE / "scripts").glob("*.yaml")) for each in yaml.safe_load(path.read_text())]
+    files = sorted((HERE / "scripts").glob("*.yaml"))
+    return [_script(path.stem, each) for path in files for each in yaml.load(path.read_text(), Loader=yaml.CSafeLoader)]
 
 
 @cache

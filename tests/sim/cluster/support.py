@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -44,14 +43,6 @@ class Machine:
     def call(self, method: str, path: str, body: Any = None, content: str = JSON, **more: Any) -> tuple[int, Json]:
         answer = self.raw(method, path, b"" if body is None else json.dumps(body).encode(), content, **more)
         return answer.status, json.loads(answer.body)
-
-    def asked(self, case: Json) -> tuple[Response, Any]:
-        """Make a recorded call, let controllers work, return the answer and its document."""
-        body = base64.b64decode(case["body"])
-        answer = self.raw(case["method"], case["path"], body, case["content"], case["accept"])
-        self.settle()
-        text = answer.body.decode()
-        return answer, json.loads(text) if answer.content_type.startswith(JSON) else text
 
     def ok(self, method: str, path: str, body: Any = None, content: str = JSON, **more: Any) -> Json:
         status, answer = self.call(method, path, body, content, **more)
