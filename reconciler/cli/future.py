@@ -18,7 +18,7 @@ from reconciler.adapters.git import Repository, working_tree
 from reconciler.adapters.git.worktree import UNCOMMITTED
 from reconciler.config import Config, SourceConfig
 from reconciler.core.identity import BlobId, ClusterName, CommitId, SourceName
-from reconciler.core.manifest import Checks, ManifestFile, parse
+from reconciler.core.manifest import Checks, Manifest, ManifestFile, parse
 from reconciler.core.messages import Commit, CommitChanges, Fetch, FileChange, GitFailure
 from reconciler.core.settings import ClusterSettings, SourceSettings
 from reconciler.errors import ConfigError
@@ -28,6 +28,8 @@ from . import revision
 from .terminal import Say
 
 COMMITS_LIMIT = 1_000
+MANIFESTS_LIMIT = 20_000
+PODS_LIMIT = 5_000
 CLUSTERS_LIMIT = 50
 DEFAULT = ClusterName("default")
 SAY_EVERY = 100  # files
@@ -82,9 +84,24 @@ class Reader:
             self._files[path, text] = change.file
         return path, text
 
+    def pods(self) -> int:
+        """How many pods all that was read asks for, of each path that version which wants the most."""
+        most: dict[str, int] = {}
+        for (path, _), file in self._files.items():
+            most[path] = max(most.get(path, 0), sum(map(_pods, file.manifests)))
+        return sum(most.values())
+
     def count(self, tree: Mapping[str, bytes]) -> tuple[int, int]:
         """The files and the manifests of a tree."""
         return len(tree), sum(len(self._files[path, text].manifests) for path, text in tree.items())
+
+
+def _pods(manifest: Manifest) -> int:
+    if manifest.group not in ("", "apps", "batch"):
+        return 0
+    spec = manifest.body().get("spec")
+    wanted = [spec.get(name) for name in ("replicas", "parallelism")] if isinstance(spec, dict) else []
+    return max((count for count in wanted if isinstance(count, int)), default=0)
 
 
 def read(path: Path, since: str, config: Path | None, source: str, reader: Reader) -> Read:
@@ -103,6 +120,10 @@ def read(path: Path, since: str, config: Path | None, source: str, reader: Reade
     steps += _present(folder, steps, reader)
     tree = _tree(steps)
     files, manifests = reader.count(tree)
+    if manifests > MANIFESTS_LIMIT:
+        raise ConfigError(f"{path} holds {manifests:,} manifests; {MANIFESTS_LIMIT:,} can be simulated: name a folder of it")
+    if (pods := reader.pods()) > PODS_LIMIT:
+        raise ConfigError(f"{path} asks for {pods:,} pods; {PODS_LIMIT:,} can be simulated")
     clusters, home = _clusters(loaded, tuple(steps))
     return Read(settings, tuple(steps), clusters, home, files, manifests, tuple(notes))
 

@@ -12,7 +12,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -125,9 +125,9 @@ def simulate(path: Path, *, since: str, config: Path | None, source: str, output
         sys.exit(BROKEN if outcome.failure else 1)
 
 
-def _echo(lines: Iterable[str]) -> None:
+def _echo(lines: Iterable[str], out: TextIO | None = None) -> None:
     for line in lines:
-        click.echo(line)
+        click.echo(line, file=out)
 
 
 def _run(future: Future, telling: Telling | None) -> tuple[list[Event], Outcome]:
@@ -138,6 +138,8 @@ def _run(future: Future, telling: Telling | None) -> tuple[list[Event], Outcome]
     from .simulated import offset
 
     events: list[Event] = []
+    # Where both are a terminal, the line that says what goes on makes room for others; a file gets them straight.
+    out = None if sys.stdout.isatty() else sys.stdout
     if telling is not None:
         _echo(telling.begin())
     with terminal.progress("simulating") as say:
@@ -146,7 +148,7 @@ def _run(future: Future, telling: Telling | None) -> tuple[list[Event], Outcome]
             events.append(event)
             say(f"simulating: {offset(event.at)}")
             if telling is not None:
-                _echo(telling.feed(event))
+                _echo(telling.feed(event), out)
 
         return events, Run(future, tell).go()
 

@@ -27,10 +27,10 @@ from .checks import Broken, Checks
 from .daemon import Daemon
 from .faults import KINDS, Chance, Draw, Fault, Schedule, Script
 from .git import MAIN, Parse
-from .people import Approver, Hand
+from .people import PERSON, Approver, Hand
 from .pristine import Pristine
-from .timeline import Tell, Timeline, Verb
-from .trial import REST_SECONDS, STATUS_BRANCH, at_rest, shrink, silence
+from .timeline import Tell, Timeline, Verb, called
+from .trial import ARRIVAL_SECONDS, REST_SECONDS, STATUS_BRANCH, at_rest, shrink, silence
 from .world import START, STEPS_LIMIT, Spin, World
 
 Level = Literal["none", "some", "all"]
@@ -193,8 +193,7 @@ class Run:
                 tree[path] = text
         repo.load(replace(step.commit, parent=tip), tree)
         count = f"{len(step.files)} file{'' if len(step.files) == 1 else 's'}"
-        what = f'{step.commit.id[:7]} "{step.commit.subject}"' if step.commit.id.strip("0") else "what is not committed"
-        self.timeline.tell("commit", step.commit.author or "a person", f"pushes {what}: {count}")
+        self.timeline.tell("commit", step.commit.author or PERSON, f"pushes {called(step.commit)}: {count}")
 
     def _start(self) -> None:
         future = self.future
@@ -223,11 +222,13 @@ class Run:
 
     def _settle(self, seconds: float) -> bool:
         """Wait for rest, at most so long; says whether it came."""
-        self._wait(0.5)
-        rests = self.world.wait(self._look, max(0.0, seconds))
-        if rests:
+        ends_at = self.world.steady + seconds
+        self._wait(ARRIVAL_SECONDS)
+        if self.world.wait(self._look, ends_at - self.world.steady):
             self.timeline.tell("rest", "everything", f"rests: {_standing(self.timeline)}")
-        return rests
+            return True
+        self.world.steady = max(ends_at, self.world.steady)
+        return False
 
     def _wait(self, seconds: float) -> None:
         end = self.world.steady + seconds

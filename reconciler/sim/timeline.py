@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from reconciler.core.identity import UnitKey
 from reconciler.core.kind import State
-from reconciler.core.messages import Effect, Fetch, Input, Push, Pushed, ReadFiles, ReadPast, Request
+from reconciler.core.messages import Commit, Effect, Fetch, Input, Push, Pushed, ReadFiles, ReadPast, Request
 from reconciler.core.report import UnitReport
 from reconciler.lib.durations import brief as span
 
@@ -67,6 +67,11 @@ class Told:
     is_long: bool = False
     pending: Counter[tuple[str, Verb]] = field(default_factory=Counter)
     wrote_at: float = 0.0
+
+
+def called(commit: Commit) -> str:
+    """A commit for people; one that does not exist by its subject alone."""
+    return f'{commit.id[:7]} "{commit.subject}"' if commit.id.strip("0") else commit.subject
 
 
 class Timeline:
@@ -188,7 +193,7 @@ class Timeline:
             commit = source.desired.commit
             if commit is not None and self._read.get(name) != commit.id:
                 self._read[name] = commit.id
-                self.tell("commit", "daemon", f'reads {commit.id[:7]} "{commit.subject}"')
+                self.tell("commit", "daemon", f"reads {called(commit)}")
 
     def _unit(self, key: UnitKey, unit: UnitReport, leader: Daemon) -> None:
         told = self._units.setdefault(key, Told())
