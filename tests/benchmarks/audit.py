@@ -79,6 +79,8 @@ class AuditedPlane(ControlPlane):
 
 def _word(event: dict[str, Any]) -> str:
     what = event.get("objectRef", {}).get("resource") or event["requestURI"].partition("?")[0]
+    if event["verb"] == "list" and "labelSelector=" in event["requestURI"]:
+        what = f"our {what}"  # to watch on from; the others are looks before a first apply
     return f"lease {event['verb']}" if what == "leases" else f"{event['verb']} {what}"
 
 

@@ -28,13 +28,16 @@ def test_all_of_them_run_and_count() -> None:
     for name in ("change", "folder"):
         assert _asked(results[name]) == {"patch configmaps": TINY.changes}
         counts = next(iter(results[name].counts.values()))
-        assert {word: counts[word] for word in ("blobs_read", "plans", "fetches")} == dict.fromkeys(
-            ("blobs_read", "plans", "fetches"), TINY.changes
-        )
+        assert [counts[word] for word in ("blobs_read", "parses", "plans", "fetches")] == [TINY.changes] * 4
     assert _asked(results["idle"]) == {}
     assert results["idle"].counts["polls"]["fetches"] == results["idle"].counts["polls"]["plans"] == 0
     assert _asked(results["heal"]) == {"patch configmaps": TINY.edits}
-    assert _asked(results["install"])["patch deployments"] == TINY.apps
+    installed = _asked(results["install"])
+    assert [installed[f"patch {kind}"] for kind in ("serviceaccounts", "services", "deployments", "configmaps")] == [TINY.apps] * 4
+    for files in TINY.trees:  # and the namespace
+        cold, warm = (results["start"].counts[f"{cache}, {files} files"] for cache in ("cold", "warm"))
+        assert (cold["blobs_read"], cold["parses"], cold["objects"]) == (files + 1, files + 1, files + 1)
+        assert (warm["blobs_read"], warm["parses"], warm["objects"]) == (0, 0, files + 1)
 
 
 def _asked(result: Result) -> dict[str, float]:

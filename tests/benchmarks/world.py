@@ -37,7 +37,7 @@ from .audit import AuditedPlane
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "bench"
 POLL_SECONDS = 1.0
-QUIET_SECONDS = 2.5
+QUIET_SECONDS = 1.5
 LIMIT_SECONDS = 1_200.0
 STATUS_REF = "refs/heads/reconciler-status"
 
