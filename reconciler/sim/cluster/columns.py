@@ -287,6 +287,12 @@ BY_KIND: dict[tuple[str, str], tuple[Column, ...]] = {
         Column("Replicas", at("status", "currentReplicas", default=0)),
         AGE,
     ),
+    ("autoscaling", "Scale"): (
+        NAME,
+        number("Desired", "spec", "replicas"),
+        number("Available", "status", "replicas"),
+        AGE,
+    ),
     ("rbac.authorization.k8s.io", "RoleBinding"): _BINDING,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _BINDING,
     ("storage.k8s.io", "StorageClass"): (

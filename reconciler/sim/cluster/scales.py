@@ -7,17 +7,18 @@ apimachinery managedfields/scalehandler.go, whose entries have no time where the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import bodies, decode, errors, managers, merge, metadata, misfits, options, patches, reads, selectors
+from . import bodies, decode, errors, managers, merge, metadata, misfits, options, patches, reads, selectors, store, views
 from .fields import FieldSet, Path
 from .forms import Patched, wrong_patch
 from .http import Request, Response, Target
 from .managers import Entry, Identity, Managers
 from .options import APPLY
 from .resources import Resource, table
-from .schema import Type
+from .schema import Kind, Type
 from .store import Json, copy, encode
 from .writes import Call
 
@@ -32,7 +33,9 @@ def answer(cluster: Cluster, request: Request, target: Target, resource: Resourc
     """Answer a request for a Scale; raises `ApiError`."""
     if verb == "get":
         entry = reads.get(cluster.store, resource, target.namespace, target.name)
-        return Response(200, encode(scale_of(resource, entry.obj)))
+        form = views.form_of(request.accept)
+        shown = store.Entry(scale_of(resource, entry.obj), entry.version)
+        return Response(200, views.one(form, _resource(), shown, now), form.content_type)
     kind: options.OptionsKind = "PatchOptions" if verb == "patch" else "UpdateOptions"
     call = cluster.call(request, target, resource, now, kind)
     live = cluster.writes.existing(call).obj
@@ -51,6 +54,13 @@ def answer(cluster: Cluster, request: Request, target: Target, resource: Resourc
     place[last] = scale["spec"].get("replicas", 0)
     made = cluster.writes.update(call, obj, tracked=True, replace=False)
     return Response(200, encode(scale_of(resource, made)))
+
+
+@functools.cache
+def _resource() -> Resource:
+    """Scales as a kind, for the forms in which they are shown."""
+    of = table().struct("autoscaling.v1.Scale")
+    return Resource(Kind("autoscaling", "v1", "Scale", of, namespaced=True, plural="scales"))
 
 
 def _is_apply(request: Request) -> bool:
