@@ -100,7 +100,7 @@ class _Look:
 
     def _map(self, value: Json) -> Json:
         made: Json = {}
-        for key in sorted(value):
+        for key in sorted(value, key=lambda key: (key == "continue", key)):  # a token is about the next page, not about its own
             each = value[key]
             if key == "resourceVersion" and isinstance(each, str) and each.isdigit():
                 made[key] = self._version(int(each), of_list="uid" not in value and "name" not in value)
