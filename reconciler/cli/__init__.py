@@ -2,7 +2,7 @@
 
 Law of the package: a command reads its options, has the same engine as the daemon do the work, and prints. Every answer has an exit
 code: 0 fine; 1 the answer is "no" (problems, not healthy, differences with --exit-code); 2 wrong usage or configuration; 3 the world
-did not answer. Importing this package imports no adapter, so that `--help` is quick.
+did not answer; 4 a simulation broke an invariant. Importing this package imports no adapter, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Commands(click.Group):
 EPILOG = """\b
 Exit codes: 0 fine; 1 the answer is "no" (problems, not healthy, differences
 with --exit-code); 2 wrong usage or configuration; 3 a cluster or repository
-did not answer. Completion, for bash (zsh and fish alike):
+did not answer; 4 a simulation broke an invariant. Completion, for bash (zsh
+and fish alike):
   eval "$(_RECONCILER_COMPLETE=bash_source reconciler)"
 """
 
