@@ -1,8 +1,8 @@
 """Sessions with kubectl: the same commands against the embedded API server and a real control plane, answers compared.
 
-Law of the module: a session is a YAML file under `sessions/`: `files` that it starts with, and `steps`, a text with one command a
-line, without the word `kubectl`; in both $NAMESPACE is the namespace of the session. After `##` stands what else is to be said of a
-command, as the inside of a YAML map:
+Law of the module: a session is a YAML file under `sessions/`: `files` that it starts with, `deep` where the everyday run leaves it out,
+and `steps`, a text with one command a line, without the word `kubectl`; in both $NAMESPACE is the namespace of the session. After `##`
+stands what else is to be said of a command, as the inside of a YAML map:
 
 * `editor`: a sed script that stands in for a person in `kubectl edit`;
 * `code`: the exit code that both must end with (0);
@@ -28,6 +28,7 @@ from tests.waiting import until_async
 
 FOLDER = Path(__file__).parent / "sessions"
 LIMIT_SECONDS = 60
+_CHATTER = re.compile(r"[IWE] reflector\.go:")  # the client about its own watches: a matter of milliseconds
 _HASH = "[bcdfghjklmnpqrstvwxz2456789]"
 _MASKS = [
     (re.compile(pattern, re.MULTILINE), to)
@@ -68,6 +69,7 @@ class Session(NamedTuple):
     name: str
     files: dict[str, str]
     steps: list[Step]
+    deep: bool  # not in the everyday run
 
 
 class Side(NamedTuple):
@@ -90,7 +92,7 @@ def read(path: Path) -> Session:
     """One session from its file."""
     document = yaml.safe_load(path.read_text())
     steps = [_step(line) for line in document["steps"].splitlines() if line and not line.startswith("#")]
-    return Session(path.stem, document.get("files") or {}, steps)
+    return Session(path.stem, document.get("files") or {}, steps, document.get("deep", False))
 
 
 def sessions() -> list[Session]:
@@ -173,7 +175,8 @@ def masked(text: str) -> str:
 
 
 def _shown(output: str, step: Step) -> list[str]:
-    lines = [re.sub(r"(?<=\S)[ \t]+", " ", line).rstrip() for line in masked(output).splitlines()]
+    told = [line for line in masked(output).splitlines() if not _CHATTER.match(line)]
+    lines = [re.sub(r"(?<=\S)[ \t]+", " ", line).rstrip() for line in told]
     if step.drop:
         lines = [line for line in lines if not re.search(step.drop, line)]
     match step.show:

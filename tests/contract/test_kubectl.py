@@ -22,7 +22,9 @@ QUICK = Settings(nodes=NODES, pod_start_seconds=0.05, pod_stop_seconds=0.05, job
 SESSIONS = sessions()
 
 
-@pytest.mark.parametrize("session", SESSIONS, ids=[one.name for one in SESSIONS])
+@pytest.mark.parametrize(
+    "session", [pytest.param(one, id=one.name, marks=[pytest.mark.deep] if one.deep else []) for one in SESSIONS]
+)
 def test_a_session_is_answered_alike(session: Session, control_plane: Access, namespace: str, tmp_path: Path) -> None:
     async def scenario() -> list[str]:
         async with Front(Cluster("test", 1, time.time(), QUICK), time.time, "of-this-test") as front:
