@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.identity import Instant
+from reconciler.core.kind import Plan, Spec
 from reconciler.core.messages import GitFailure, ListRefs, RefsListed
+from reconciler.core.view import View
 from tests.core.driver import Daemon, World, asks, config_map, manifest, says, unit
+from tests.core.test_units import step, world_of
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 MERGE = "application/merge-patch+json"
@@ -212,3 +216,17 @@ def test_a_list_that_brings_nothing_lets_deletions_go_on() -> None:
     world.never(lambda: deleted(again), 5)
     world.until(lambda: busy.used == 6, 300)
     world.until(lambda: deleted(again) == ["a0"], 60)
+
+
+def test_deletions_go_on_when_the_last_plan_is_made() -> None:
+    """They wait while another unit's record is being stored, and nothing happens to their own unit meanwhile."""
+
+    def plan(spec: Spec, view: View, now: Instant) -> Plan:
+        return Plan(record={"of": spec.commit})
+
+    world, daemon = world_of(plan, maps("a", 2))
+    world.settle(daemon)
+    world.rule(asks("PUT", "/secrets"), lambda e, perform: perform(), seconds=5)
+    world.commit({"s/step.yaml": step(a=1), "a/0.yaml": None})
+    world.never(lambda: deleted(daemon), 4)
+    world.until(lambda: deleted(daemon) == ["a0"], 3)

@@ -32,8 +32,10 @@ class Suite:
         return [[sys.executable, "-m", "pytest", *quiet, *self.options, *chosen] for chosen in (first, paths) if chosen]
 
 
+_UNIT = ("tests/core", "tests/adapters", "tests/kinds", "tests/lib", "tests/test_shell.py", "tests/test_loop.py")
+
 SUITES = (
-    Suite("unit", ("tests/core", "tests/adapters", "tests/kinds", "tests/lib", "tests/test_shell.py", "tests/test_loop.py"), ("-m", "not real")),
+    Suite("unit", _UNIT, ("-m", "not real")),
     Suite("sim", ("tests/sim/world",), ("-m", "not real", "-k", "not sweep")),
     Suite("sweep", ("tests/sim/world",), ("-m", "not real", "-k", "sweep"), 1800.0),
     Suite("real", ("tests/real", "tests/adapters/kube"), ("-m", "real"), 1800.0),
