@@ -10,7 +10,8 @@ import bisect
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core.messages import (
     Answer,
@@ -160,7 +161,7 @@ class Network:
 
     def _point(self, daemon: Daemon, message: Effect | Input) -> Fault | None:
         self.points += 1
-        self._note(f"{self.points} {daemon.identity} {_words(message)}")
+        self._note(f"{self.points} {daemon.identity} ", _words(message))
         fault = self.schedule.at(Point(self.points, daemon.identity, message))
         if fault is not None and not faults.KINDS[fault.kind].strikes(message):
             fault = None  # a script that was made shorter: the number is another point now
@@ -171,8 +172,8 @@ class Network:
                 observer.struck(daemon, fault, message)
         return fault
 
-    def _note(self, text: str) -> None:
-        self._trace.update(f"{self.world.steady:.6f} {text}\n".encode())
+    def _note(self, text: str, more: bytes = b"") -> None:
+        self._trace.update(b"%b%b\n" % (f"{self.world.steady:.6f} {text}".encode(), more))
 
     def _hear(self, daemon: Daemon, message: Input) -> None:
         if daemon.dead:
@@ -292,11 +293,25 @@ def brief(message: Effect | Input) -> str:
     return type(message).__name__
 
 
-def _words(message: Effect | Input) -> str:
+_READ: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    Request: attrgetter("id", "cluster", "method", "path", "query", "content_type", "accept", "timeout_seconds"),
+    OpenWatch: attrgetter("id", "cluster", "path", "query", "idle_timeout_seconds"),
+    Answer: attrgetter("id", "status", "error", "retry_after_seconds"),
+    WatchClosed: attrgetter("id", "status", "error"),
+}
+
+
+def _words(message: Effect | Input) -> bytes:
     """A message in full, as far as it decides anything: for the trace."""
+    name = type(message).__name__
+    read = _READ.get(type(message))
+    if read is not None:
+        body = message.body if isinstance(message, Request | Answer) else b""
+        return b"%b %b" % (f"{name} {read(message)!r} {len(body)}".encode(), body)
     match message:
-        case Request() | OpenWatch() | Answer() | WatchLines() | WatchClosed():
-            return repr(message)
+        case WatchLines():
+            return b"%b %b" % (f"{name} {message.id} {[len(line) for line in message.lines]}".encode(), b"".join(message.lines))
         case Push():
-            return f"Push {message.ref} {message.expected} {message.base} {sorted(message.files.items())!r}"
-    return f"{type(message).__name__} {getattr(message, 'tip', '')} {getattr(message, 'commit', '')}"
+            files = sorted(message.files.items())
+            return f"{name} {message.ref} {message.expected} {message.base} {files!r}".encode()
+    return f"{name} {getattr(message, 'tip', '')} {getattr(message, 'commit', '')}".encode()

@@ -47,6 +47,13 @@ def _compare(of: Type, left: Any, right: Any, path: Path, into: Comparison) -> N
     if isinstance(left, dict) and isinstance(right, dict) and of.fields is not None and not of.atomic and (left or right):
         _compare_maps(of, left, right, path, into)
         return
+    if of.scalar and type(left if right is ABSENT else right) in _PLAIN:
+        if left is ABSENT or right is ABSENT:
+            (into.added if left is ABSENT else into.removed).insert(path)
+            return
+        if type(left) is type(right):
+            into.modified.insert(path)
+            return
     form_left, form_right = form_of(of, left), form_of(of, right)
     if right is ABSENT:
         forms = [form_left]

@@ -93,7 +93,7 @@ def _struct(of: Type, value: Json, path: str) -> Json:
                 made[name] = _zero(inner)
             continue
         each = stored(inner, said, f"{path}.{name}" if path else name)
-        if inner.kept or not _is_zero(inner, each):
+        if each or inner.kept or not _is_zero(inner, each):
             made[name] = each
         elif inner.always:
             made[name] = _zero(inner)

@@ -173,7 +173,9 @@ def _compare(types: Types, api_version: str, live: Json, new: Json, by: Writer) 
         return None
     live, new = (versions.converted(each, by.kind, by.api_version, api_version) for each in (live, new))
     found = compare(of, live, new)
-    return found.each(lambda each: each.difference_with_below(by.ignored)) if api_version == by.api_version else found
+    if not by.ignored or api_version != by.api_version:
+        return found
+    return found.each(lambda each: each.difference_with_below(by.ignored))
 
 
 def _take_over(owners: Managers, me: Identity, changes: Callable[[str], Comparison | None], *, force: bool) -> Managers:
