@@ -134,13 +134,14 @@ def test_a_forge_that_was_away_for_a_day_is_told_soon_when_it_hiccups_again() ->
 def test_who_is_told_to_stop_begins_nothing_more() -> None:
     """What is under way is waited for; what would follow from its answer, and what is due meanwhile, is left to the next life."""
     world, daemon = started()
-    world.rule(asks("PATCH", "/x"), lambda e, perform: perform(), seconds=60)
+    world.rule(asks("PATCH", "/x"), lambda e, perform: perform(), seconds=80)
     world.commit({"a/x.yaml": config_map("x", "2"), "a/later.yaml": config_map("later", wave="1")})
     world.until(lambda: len(daemon.requests("PATCH")) == 4)
     daemon.inbox.append(Stop())
     sent = len(daemon.sent)
-    assert world.call("PATCH", f"{MAPS}/y", {"data": {"v": "by hand"}}, content=MERGE)[0] == 200
-    world.run(90)
+    for value in ("by hand", "and again"):  # watches go on telling until the process ends
+        world.run(45)
+        assert world.call("PATCH", f"{MAPS}/y", {"data": {"v": value}}, content=MERGE)[0] == 200
     after = [effect for effect in daemon.sent[sent:] if not isinstance(effect, CloseWatch)]
     assert [(e.method, e.path.rsplit("/", 2)[1]) for e in after if isinstance(e, Request)] == [("PUT", "leases")]
     assert len(after) == 1, "the Lease is given back, and that is all"
