@@ -1,6 +1,6 @@
 """The daemon's process: `python -m tests.benchmarks.process FILE WORD…` is `reconciler WORD…`, which can be looked into from outside.
 
-Law of the module: nothing of the daemon is replaced or wrapped. On SIGUSR1 it writes to FILE what its own counters say; this only reads.
+Law of the module: nothing of the daemon is replaced or wrapped, and it is looked into only between two of its steps. On SIGUSR1 it writes to FILE what its own counters say; this only reads.
 On SIGUSR2 it begins, or ends, a profile of its main thread, FILE.prof. Until all is planned a timer looks now and then whether it is.
 """
 
@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class Told:
         self.parts: Assembly | None = None
         self.profile: cProfile.Profile | None = None
 
-    def tell(self, *_: object) -> None:
+    def tell(self) -> None:
         """Write down how far it is."""
         if self.parts is None:
             self.parts = _assembly()
@@ -43,7 +44,7 @@ class Told:
         new.write_text(json.dumps({"answer": self.answers, **self.counts()}))
         new.replace(self.file)
 
-    def look(self, *_: object) -> None:
+    def look(self) -> None:
         """Note when all is planned for the first time."""
         self.parts = self.parts or _assembly()
         if self.parts is not None and self.parts.engine.units.units:
@@ -85,6 +86,14 @@ class Told:
             self.profile = None
 
 
+def _between_steps(then: Callable[[], None]) -> None:
+    """Call `then` when the loop gets its turn: a signal may come in the middle of a step, where nothing fits together."""
+    try:
+        asyncio.get_running_loop().call_soon_threadsafe(then)
+    except RuntimeError:  # no loop runs yet, or no more
+        then()
+
+
 def _assembly() -> Assembly | None:
     """The parts of the daemon that runs in this thread: a local variable of the task that runs it. None before it stands."""
     with contextlib.suppress(RuntimeError):  # no loop runs yet
@@ -99,9 +108,9 @@ def _assembly() -> Assembly | None:
 def main() -> None:
     """Run the command."""
     told = Told(Path(sys.argv[1]))
-    signal.signal(signal.SIGUSR1, told.tell)
+    signal.signal(signal.SIGUSR1, lambda *_: _between_steps(told.tell))
     signal.signal(signal.SIGUSR2, told.profiling)
-    signal.signal(signal.SIGALRM, told.look)
+    signal.signal(signal.SIGALRM, lambda *_: _between_steps(told.look))
     signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
     told.file.with_suffix(".pid").write_text(str(os.getpid()))
     reconciler(sys.argv[2:])
