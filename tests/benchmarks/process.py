@@ -1,7 +1,8 @@
 """The daemon's process: `python -m tests.benchmarks.process FILE WORD…` is `reconciler WORD…`, which can be looked into from outside.
 
-Law of the module: nothing of the daemon is replaced or wrapped, and it is looked into only between two of its steps. On SIGUSR1 it writes to FILE what its own counters say; this only reads.
-On SIGUSR2 it begins, or ends, a profile of its main thread, FILE.prof. Until all is planned a timer looks now and then whether it is.
+Law of the module: nothing of the daemon is replaced or wrapped, and it is looked into only between two of its steps. On SIGUSR1 it
+writes to FILE what its own counters say; this only reads. On SIGUSR2 it begins, or ends, a profile of its main thread, FILE.prof.
+Until all is planned a timer looks now and then whether it is.
 """
 
 from __future__ import annotations
