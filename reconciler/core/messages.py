@@ -158,11 +158,15 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Input: the steps, oldest first, ending at the tip that was asked for; `rewritten` where `since` is no ancestor of it."""
+    """Input: the steps, oldest first, ending at the tip that was asked for.
+
+    `rewritten` where `since` is no ancestor of it; `rewound` where it even is one of `since`: the branch went back.
+    """
 
     id: int
     steps: tuple[CommitChanges, ...] | GitFailure
     rewritten: bool = False
+    rewound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

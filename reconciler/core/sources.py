@@ -20,6 +20,9 @@ HINT_SECONDS = 0.05
 """A hint polls after so long: a push touches several refs, and webhooks come in bursts."""
 HINT_SPACING_SECONDS = 1.0
 """Hints poll at most so often: they come from outside, and can at most hasten what is due anyway."""
+REWIND_POLLS = 2
+"""A branch that went back to an ancestor of what was read is followed if it still stands there after so many polls: a mirror that
+lags, or a replica behind a load balancer, shows the same for a moment (I08)."""
 PAST_LIMIT = 20
 """How many earlier versions of a folder are tried to find one that can be read."""
 
@@ -51,6 +54,7 @@ class Source:
         self._busy = False
         self._hinted = False
         self._listed_at = float("-inf")
+        self._rewound: tuple[CommitId, float] | None = None  # where the branch went back to, and when that will be believed
 
     @property
     def loaded(self) -> bool:
@@ -92,10 +96,15 @@ class Source:
         self.refs = message.refs
         tip = message.refs.get(self.settings.ref)
         self._on_refs(self, False)
+        if self._rewound is not None and tip != self._rewound[0]:
+            self._rewound, self.problem = None, ""
+            self._on_refs(self, True)
         if tip is None:
             self._failed(GitFailure(f"{self.settings.ref} is not in the repository"))
         elif self.desired.commit is not None and tip == self.desired.commit.id:
             self._settle()
+        elif self._rewound is not None and self.wire.now.steady < self._rewound[1]:
+            self._wait_for_rewind()
         else:
             self._fetch(tip)
 
@@ -110,6 +119,10 @@ class Source:
             self._failed(message.steps)
             return
         before, steps, rewritten = self.desired.commit, message.steps, message.rewritten
+        if message.rewound and before is not None and self._rewound is None:
+            self._doubt(before.id, steps[-1].commit.id)
+            return
+        self._rewound = None
         if self._anew:
             self._anew = False
             steps, rewritten = (self.desired.whole(steps[-1]),), True
@@ -128,6 +141,21 @@ class Source:
         for folder in self.desired.lost:
             self._look_back(folder, PAST_LIMIT)
         self._on_commit(self, touched)
+
+    def _doubt(self, was: CommitId, now: CommitId) -> None:
+        seconds = REWIND_POLLS * self.settings.poll_seconds
+        self._rewound = (now, self.wire.now.steady + seconds)
+        self.problem = f"{self.settings.ref} went back from {was[:7]} to {now[:7]}; followed in {seconds:g} s if it stays there"
+        self.wire.log("warning", "the branch went back", source=self.name, was=was, now=now, followed_after_seconds=seconds)
+        self._wait_for_rewind()
+        self._on_refs(self, True)
+
+    def _wait_for_rewind(self) -> None:
+        """Poll as usual, and once when the time is up."""
+        assert self._rewound is not None
+        self._busy = self._hinted = False
+        due = min(self.wire.now.steady + self.wire.jitter.spread(self.settings.poll_seconds), self._rewound[1])
+        self.wire.at(("poll", self.name), due, self._poll)
 
     def _settle(self) -> None:
         """All that was asked has been answered: rest until the next poll."""

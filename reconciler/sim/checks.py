@@ -31,7 +31,7 @@ import msgspec
 from reconciler.core.identity import ClusterName, ObjectId, SourceName, UnitKey
 from reconciler.core.lease import TERM_SECONDS
 from reconciler.core.messages import Answer, Effect, Fetched, Input, Log, Push, Pushed, Request
-from reconciler.core.ownership import DIGEST, FIELD_MANAGER, MANAGED_BY, OWNER
+from reconciler.core.ownership import COMMIT, DIGEST, FIELD_MANAGER, MANAGED_BY, OWNER
 from reconciler.core.prune import PROTECTED, UNIT_COUNT, UNIT_FREE, UNIT_SHARE
 from reconciler.core.wanted import ADOPT, PRUNE
 
@@ -133,7 +133,8 @@ class Checks:
         life = self._life(daemon)
         life.asked[effect.id] = effect.cluster
         life.in_flight[effect.cluster] += 1
-        if life.in_flight[effect.cluster] > daemon.engine.settings.requests_in_flight + 8:
+        beside = 8 + len(self.world.clusters)  # the Lease and the like; home keeps a record for each cluster
+        if life.in_flight[effect.cluster] > daemon.engine.settings.requests_in_flight + beside:
             raise Broken("I40", f"{life.in_flight[effect.cluster]} requests in flight to {effect.cluster}")
         if effect.method == "GET" or "/leases" in effect.path:
             return
@@ -156,7 +157,7 @@ class Checks:
         """Something goes wrong: what then cannot be held against the daemon."""
         if fault.kind == "zombie" and isinstance(message, Request):
             self._zombies[daemon, message.id] = None
-        if fault.kind == "stale refs":
+        if fault.kind == "stale refs" and not self._life(daemon).read:
             self._mirrors_lag = True
 
     def answered(self, daemon: Daemon, effect: Effect, answer: Input) -> None:
@@ -239,7 +240,7 @@ class Checks:
         floor = self._applied.get((key, uid), 0)
         newer = [max(versions[n].since, floor) for n, end in zip(fits, ends, strict=True) if end > floor]
         if not newer:
-            if self._mirrors_lag:
+            if self._mirrors_lag:  # a daemon that begins anew behind such a mirror cannot know better
                 return
             raise Broken("I08", f"{key[1]} on {key[0]} went back to an older commit")
         self._applied[key, uid] = min(newer)
@@ -297,7 +298,10 @@ class Checks:
         return found
 
     def end_state(self) -> dict[str, Json]:
-        """All that we own, by cluster and identity, without what each run has of its own."""
+        """All that we own, by cluster and identity, without what each run has of its own.
+
+        Which commit changed an object is among that: a daemon that begins anew knows no better than the one that it reads first.
+        """
         return {
             f"{cluster} {'/'.join(_id(body))}": _lasting(body)
             for cluster in self.world.clusters
@@ -360,7 +364,7 @@ def _id(body: Json) -> ObjectId:
 def _lasting(body: Json) -> Json:
     """What two runs of the same work have in common."""
     metadata = body["metadata"]
-    notes = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in (OWNER, DIGEST)}
+    notes = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in (OWNER, DIGEST, COMMIT)}
     labels = {k: v for k, v in (metadata.get("labels") or {}).items() if not k.startswith("reconciler.dev/")}
     kept = {k: v for k, v in body.items() if k not in ("metadata", "status")}
     if isinstance(kept.get("spec"), dict):  # addresses and ports that the server draws

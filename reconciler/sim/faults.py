@@ -146,12 +146,16 @@ Strike = Callable[["Network", "Daemon", Any, Fault], None]
 
 
 class Kind(NamedTuple):
-    """A kind of fault: which messages it strikes, what it does, and the range of its seconds."""
+    """A kind of fault: which messages it strikes, what it does, the range of its seconds, and how much more often than others it strikes.
+
+    What strikes rare messages must strike them more often, or no run would ever see it.
+    """
 
     catalogue: str
     strikes: Callable[[Effect | Input], bool]
     do: Strike
     seconds: tuple[float, float] = (0.0, 0.0)
+    weight: float = 1.0
 
 
 def is_request(message: Effect | Input) -> bool:
@@ -368,12 +372,12 @@ KINDS: dict[str, Kind] = {
     "git fails": Kind("F01 F02 F08 Git unreachable", is_git, _git_fails),
     "git forbids": Kind("F05 credentials refused", is_git, _git_forbids),
     "git hangs": Kind("F03 Git hangs", is_git, _git_hangs),
-    "push unheard": Kind("F25 pushed, reply lost", is_push, _push_unheard),
-    "push stale": Kind("F23 F24 non-fast-forward", is_push, _push_stale),
-    "push refused": Kind("F26 a hook refuses", is_push, _push_refused),
-    "cut": Kind("F55 a watch breaks", is_lines, _cut),
-    "stall": Kind("F54 a watch is silent but open", is_lines, _stall),
-    "expire": Kind("F38 F56 compaction, then 410", is_lines, _expire),
+    "push unheard": Kind("F25 pushed, reply lost", is_push, _push_unheard, weight=6.0),
+    "push stale": Kind("F23 F24 non-fast-forward", is_push, _push_stale, weight=6.0),
+    "push refused": Kind("F26 a hook refuses", is_push, _push_refused, weight=6.0),
+    "cut": Kind("F55 a watch breaks", is_lines, _cut, weight=6.0),
+    "stall": Kind("F54 a watch is silent but open", is_lines, _stall, weight=6.0),
+    "expire": Kind("F38 F56 compaction, then 410", is_lines, _expire, weight=6.0),
 }
 """Every kind of fault at a point."""
 

@@ -175,7 +175,8 @@ class Repo:
         if effect.since not in self.commits:
             return Fetched(effect.id, GitFailure(f"commit {effect.since[:12]}, which was read before, is in the repository no more"))
         if effect.since not in line[: effect.history_limit + 1]:
-            return Fetched(effect.id, (self._step(effect.since, effect.tip),), rewritten=effect.since not in line)
+            rewound = effect.tip in self._line(effect.since)
+            return Fetched(effect.id, (self._step(effect.since, effect.tip),), effect.since not in line, rewound)
         news = [*reversed(line[: line.index(effect.since)])]
         pairs = zip([effect.since, *news], news, strict=False)
         return Fetched(effect.id, tuple(self._step(before, after) for before, after in pairs))

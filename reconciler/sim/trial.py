@@ -132,8 +132,16 @@ def _work(world: World, workload: Workload) -> None:
         if workload.pause_seconds is not None:
             world.run(workload.pause_seconds(world))
         else:
-            world.run(max(ARRIVAL_SECONDS, world.network.quiet_at - world.steady))
-            world.wait(lambda: at_rest(world), PATIENCE_SECONDS)
+            _let_rest(world)
+
+
+def _let_rest(world: World) -> None:
+    """Until the work of one step and all that a fault still does are over."""
+    world.run(ARRIVAL_SECONDS)
+    world.wait(lambda: at_rest(world), PATIENCE_SECONDS)
+    while world.network.quiet_at > world.steady:
+        world.run(world.network.quiet_at - world.steady + ARRIVAL_SECONDS)
+        world.wait(lambda: at_rest(world), PATIENCE_SECONDS)
 
 
 def start(world: World, identity: str, workload: Workload) -> Daemon:

@@ -174,6 +174,24 @@ def test_a_history_that_was_rewritten_is_followed_and_told() -> None:
     assert len(daemon.said("history was rewritten")) == 1
 
 
+def test_a_branch_that_goes_back_is_followed_only_if_it_stays_there() -> None:
+    """A mirror that lags shows an older tip for a moment: nothing is undone for that."""
+    world = World()
+    first = world.commit({"a/x.yaml": config_map("x", "1")})
+    second = world.commit({"a/x.yaml": config_map("x", "2")})
+    follower, daemon = followed(world)
+    world.run(1)
+    world.repo.move(MAIN, first)
+    world.run(45)
+    assert follower.commits == [second], "seen once, and not believed"
+    world.repo.move(MAIN, second)
+    world.run(120)
+    assert follower.commits == [second] and len(daemon.said("the branch went back")) == 1
+    world.repo.move(MAIN, first)
+    world.run(120)
+    assert follower.commits == [second, first] and len(daemon.said("history was rewritten")) == 1
+
+
 # -- files that cannot be read ----------
 
 

@@ -136,11 +136,13 @@ class Repository:
                 raise GitTrouble(f"{effect.ref} does not hold commit {effect.tip[:12]} any more; it has moved")
             if effect.since is not None and since is None:
                 raise GitTrouble(f"commit {effect.since[:12]}, which was read before, is in the repository no more")
-            steps, rewritten = self._history(repository).steps(since, tip, effect.history_limit)
+            history_ = self._history(repository)
+            steps, rewritten = history_.steps(since, tip, effect.history_limit)
+            rewound = rewritten and since is not None and history_.went_back(since, tip)
             answer = self._read(repository, steps, parse, everything=effect.since is None)
             self._suspect = None
             self._tidy()
-            return Fetched(effect.id, answer, rewritten)
+            return Fetched(effect.id, answer, rewritten, rewound)
         except (GitTrouble, Damaged) as error:
             return Fetched(effect.id, self._failed(error, effect.tip))
 

@@ -70,6 +70,11 @@ class History:
         self._path = path
         self._ignores = ignores
 
+    def went_back(self, since: pygit2.Commit, tip: pygit2.Commit) -> bool:
+        """Whether `tip` is an ancestor of `since`."""
+        with sound():
+            return bool(self._repository.descendant_of(since.id, tip.id))
+
     def steps(self, since: pygit2.Commit | None, tip: pygit2.Commit, limit: int) -> tuple[list[Step], bool]:
         """The steps from `since` to `tip`, oldest first, and whether history was rewritten between them.
 

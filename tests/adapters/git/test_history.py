@@ -42,7 +42,8 @@ def test_a_force_push_is_one_step_between_the_trees(served: Path, repository: Re
     answer = fetched(repository, new, since=old)
     assert told(answer) == [{"a.yaml": True, "b.yaml": True, "old.yaml": False}] and answer.rewritten
     back = fetched(repository, base, since=new)
-    assert told(back) == [{"b.yaml": True}] and back.rewritten  # pushed back to an older commit
+    assert told(back) == [{"b.yaml": True}] and back.rewritten and back.rewound  # pushed back to an older commit
+    assert not answer.rewound
 
 
 def test_unrelated_history_is_one_step(served: Path, repository: Repository) -> None:

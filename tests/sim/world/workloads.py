@@ -99,7 +99,8 @@ def waits(seconds: float) -> Act:
 
 
 def merges_what_is_offered(world: World) -> None:
-    """Somebody merges every approval that is offered."""
+    """Somebody merges every approval that is offered, once there is one."""
+    world.wait(lambda: any(ref.startswith(BRANCH) for ref in world.repo.refs), 900.0)
     for ref in sorted(ref for ref in world.repo.refs if ref.startswith(BRANCH)):
         world.repo.merge(ref)
     world.hint()

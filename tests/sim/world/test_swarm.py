@@ -1,0 +1,90 @@
+"""Random work in random worlds: whatever goes wrong, every check holds, and it ends in silence as Git says.
+
+The everyday run draws 300 seeds, `--deep` 5,000. A failure names its seed and the fewest faults that still make it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler.sim.faults import KINDS, Chance, Draw, Script
+from reconciler.sim.trial import shrink
+
+from .swarm import swarm
+
+ROOT = Path(__file__).parents[3]
+TOGETHER = 25
+EVERYDAY, DEEP = 300, 5000
+ARMED_SEEDS = 4
+
+
+def explain(seed: int, drawn: Chance, failure: str) -> str:
+    """A failure as somebody wants to read it who has to mend it."""
+    fewest = shrink(lambda script: swarm(seed, script)[0].failure, drawn.drawn)
+    faults = "\n".join(f"    {number}: {fault}" for number, fault in fewest.items())
+    return f"seed {seed}: {failure}\nthe fewest faults with which it still fails, by the number of their point:\n{faults or '    none'}"
+
+
+def holds(first: int) -> None:
+    for seed in range(first, first + TOGETHER):
+        outcome, drawn = swarm(seed)
+        if outcome.failure:
+            assert drawn is not None
+            pytest.fail(explain(seed, drawn, outcome.failure), pytrace=False)
+
+
+@pytest.mark.parametrize("first", range(0, EVERYDAY, TOGETHER))
+def test_every_check_holds(first: int) -> None:
+    holds(first)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("first", range(EVERYDAY, DEEP, TOGETHER))
+def test_every_check_holds_deep(first: int) -> None:
+    holds(first)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_fault_strikes_and_is_survived(kind: str) -> None:
+    """Each alone, often: a fault that is never reached proves nothing."""
+    struck = 0
+    for seed in range(1_000_000, 1_000_000 + ARMED_SEEDS):
+        often = Chance(Draw(f"{kind} {seed}"), (), 0.0)
+        often._armed[kind] = min(0.5, 0.03 * KINDS[kind].weight)
+        outcome, _ = swarm(seed, often)
+        assert outcome.failure == "", f"seed {seed}, {kind} {list(often.drawn)}: {outcome.failure}"
+        struck += outcome.reached[kind]
+    assert struck > 0
+
+
+def test_a_script_repeats_what_was_drawn() -> None:
+    outcome, drawn = swarm(1)
+    assert drawn is not None and drawn.drawn
+    again, _ = swarm(1, Script(dict(drawn.drawn)))
+    assert (again.trace, again.points, again.reached) == (outcome.trace, outcome.points, outcome.reached)
+
+
+def traces(hash_seed: str, seeds: range) -> list[str]:
+    code = f"from tests.sim.world.swarm import swarm\nfor seed in {seeds!r}: print(swarm(seed)[0].trace, flush=True)"
+    env = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_a_seed_leaves_the_same_trace_whatever_the_hash_seed() -> None:
+    seeds = range(2_000_000, 2_000_008)
+    first = traces("1", seeds)
+    assert len(set(first)) == len(seeds) and traces("2", seeds) == first
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(1200)
+def test_a_hundred_seeds_leave_the_same_traces() -> None:
+    seeds = range(100)
+    first = traces("3", seeds)
+    assert len(set(first)) == len(seeds) and traces("4", seeds) == first
