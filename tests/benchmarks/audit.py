@@ -90,6 +90,6 @@ def without_lease(asked: Counter[str]) -> int:
 
 
 def writes(asked: Counter[str]) -> int:
-    """How many of them change something."""
+    """How many of them change something, those of the Lease left out."""
     changing = ("create", "update", "patch", "delete", "deletecollection")
     return sum(count for word, count in asked.items() if word.split()[0] in changing)

@@ -53,6 +53,6 @@ def _changes(worlds: Worlds, sizes: Sizes, folders: int, name: str, profile: Pat
     result.add("processor time of the daemon a change, until the status branch tells of it", "s", cpu, goal=0.1)
     result.counts[f"the daemon's own counts over {sizes.changes} changes"] = dict(totals)
     result.counts["requests at the API server"] = dict(asked)
-    result.notes.append(f"{writes(asked)} writes, the Lease's among them")
+    result.notes.append(f"{writes(asked)} writes but the Lease's")
     yardstick(result, world, sizes, after_poll, folders)
     return result
