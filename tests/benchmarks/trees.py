@@ -61,18 +61,19 @@ def plan(worlds: Worlds, sizes: Sizes, profile: Path | None) -> Result:
     for files in sizes.trees:
         with large(worlds, sizes, files, "hub/") as world:
             daemon = world.daemon(status_every="1s")
-            daemon.wait_live(world.commit({"live/c0.yaml": config_map("c0", "0")}))
+            tip = world.commit({"live/c0.yaml": config_map("c0", "0")})
+            daemon.wait_live(tip)
             daemon.wait_quiet()
             cpu, by_git = [], []
             largest = files == sizes.trees[-1]
             with daemon.profiled(profile if largest else None):
                 for number in range(sizes.changes):
-                    before, counted, old = daemon.cpu(), daemon.counts(), world.commit({})
-                    new = world.commit({"live/c1.yaml": config_map("c1", f"plan {number}")})
-                    world.until_told(new)
+                    before, counted, old = daemon.cpu(), daemon.counts(), tip
+                    tip = world.commit({"live/c1.yaml": config_map("c1", f"plan {number}")})
+                    world.until_told(tip)
                     cpu.append((daemon.cpu() - before) * 1000)
                     after = daemon.counts()
-                    by_git.append(timed("git", "diff-tree", "-r", old, new, cwd=world.path)[1] * 1000)
+                    by_git.append(timed("git", "diff-tree", "-r", old, tip, cwd=world.path)[1] * 1000)
             by_size.append(median(cpu))
             result.add(f"processor time a change, {files} files", "ms", cpu, goal=50 if largest else None)
             result.add(f"yardstick: git diff-tree, {files} files", "ms", by_git)
