@@ -164,7 +164,8 @@ def _again(future: Future, outcome: Outcome) -> str:
     if future.level != "none":
         with terminal.progress("looking for the shortest schedule") as say:
             only = shortest(future, outcome, say)
-    words = ["reconciler", "simulate", str(context.params["path"]), "--seed", str(future.seed), "--faults", future.level]
+    words = ["reconciler", "simulate", str(context.params["path"]), "--seed", str(future.seed)]
+    words += ["--faults", future.level] if only is not None else []
     for name in ("since", "config", "source"):
         if context.params[name]:
             words += [f"--{name}", str(context.params[name])]
