@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from reconciler.core.identity import Place
 
@@ -110,6 +109,8 @@ def _folder(folder: Path, inside: str, read: Parse) -> list[ManifestFile]:
 
 def _moved(file: ManifestFile, prefix: str) -> ManifestFile:
     """A file that was not parsed (a link, too large), with its path in the tree."""
+    import msgspec
+
     problems = (replace(problem, place=problem.place._replace(path=prefix + problem.place.path)) for problem in file.problems)
     return msgspec.structs.replace(file, path=prefix + file.path, problems=tuple(problems))
 
