@@ -10,6 +10,8 @@ jumps to whatever is due next, and hours of rest cost next to nothing.
     checks.py    what must be so after every step, and at rest; truth.py: what Git says should be, read without the engine
     trial.py     one run from a seed or a script: work, faults, rest, an hour of silence; shrink.py: the shortest script that still fails
     git.py, cluster/   the Git repository and the API server in memory
+    future.py    the whole future of a repository, for `reconciler simulate`: people.py approve and meddle, timeline.py tells,
+                 pristine.py knows what an API server makes of anybody's manifests
 
 The clusters' clock is steady; a daemon's wall clock may jump (`wall_offset`).
 """
