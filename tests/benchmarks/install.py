@@ -82,7 +82,7 @@ def install(worlds: Worlds, sizes: Sizes, profile: Path | None) -> Result:
     result.add("start of the process to all healthy", "s", seconds, goal=25)
     result.add("requests an object, lists and the Lease left out", "", requests, goal=1.2)
     result.add("lists of all of a kind before the first apply, of the kind with most", "", looks, goal=1)
-    result.add("lists of what is ours of a kind, to watch on from", "", ours, goal=1)
+    result.add("lists by label of a kind, to watch on from and for the marker", "", ours)
     result.add("processor time of the daemon an object, its start included", "ms", cpu, goal=5)
     result.add("most resident memory", "MB", memory)
     result.add("yardstick: bare patches of the same, as many at once", "s", by_bare)
