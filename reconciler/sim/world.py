@@ -231,7 +231,8 @@ class World:
     # -- clusters ----------
 
     def _changed(self, name: str, event: Event) -> None:
-        self._tick_at(name, self.steady)
+        if self.clusters[name].has_work:
+            self._tick_at(name, self.steady)
         self.network.changed(name, event)
 
     def _tick_at(self, name: str, steady: float) -> None:

@@ -51,6 +51,11 @@ class Cluster:
         """Run the controllers until they rest; returns when the next one is due, None for when something happens."""
         return self.controllers.run(now)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether the controllers have something to do at once."""
+        return self.controllers.has_work
+
     def past(self, version: int) -> Cluster:
         """This cluster as a server shows it that lags behind at `version`; to be read only."""
         made = copy(self)

@@ -92,7 +92,10 @@ def _struct(of: Type, value: Json, path: str) -> Json:
             if inner.always:
                 made[name] = _zero(inner)
             continue
-        each = stored(inner, said, f"{path}.{name}" if path else name)
+        if inner.scalar == "string" and isinstance(said, str):
+            each: Any = said
+        else:
+            each = stored(inner, said, f"{path}.{name}" if path else name)
         if each or inner.kept or not _is_zero(inner, each):
             made[name] = each
         elif inner.always:

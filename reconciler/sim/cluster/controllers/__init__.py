@@ -62,6 +62,11 @@ class Controllers:
             for item in controller.concerned(event):
                 self._queue[number, item] = None
 
+    @property
+    def has_work(self) -> bool:
+        """Whether anything waits to be looked at."""
+        return bool(self._queue)
+
     def run(self, now: float) -> float | None:
         """Work until nothing is left to do now; returns when the next alarm is due."""
         while (first := self._first()) is not None and first[0] <= now:
