@@ -138,10 +138,10 @@ def _work(world: World, workload: Workload) -> None:
 def _let_rest(world: World) -> None:
     """Until the work of one step and all that a fault still does are over."""
     world.run(ARRIVAL_SECONDS)
-    world.wait(lambda: at_rest(world), PATIENCE_SECONDS)
+    world.wait(lambda: at_rest(world) and _all_well(world), PATIENCE_SECONDS)
     while world.network.quiet_at > world.steady:
         world.run(world.network.quiet_at - world.steady + ARRIVAL_SECONDS)
-        world.wait(lambda: at_rest(world), PATIENCE_SECONDS)
+        world.wait(lambda: at_rest(world) and _all_well(world), PATIENCE_SECONDS)
 
 
 def start(world: World, identity: str, workload: Workload) -> Daemon:
