@@ -283,7 +283,8 @@ class Pruner:
         guarded = [live for live in rest if live.id.kind in PROTECTED and live.annotations.get(PRUNE) != "allowed"]
         held = self.ranges.of(pair)
         size = held.size if held is not None and held.size else self._sizes.get(pair, len(self.owned[pair]))
-        why = self._budget(pair, len(rest), size)
+        # Counted against both: a unit that grows while deletions wait lets nothing more go, and one that was small when they began either.
+        why = self._budget(pair, len(rest), size) or self._budget(pair, len(rest), len(self.owned[pair]))
         if not why and held is not None and len(rest) > len(guarded):
             why = held.why
         waits = rest if why else guarded
@@ -306,7 +307,8 @@ class Pruner:
     def _budget(self, pair: Pair, count: int, size: int) -> str:
         """Past which budget so many deletions are, "" for none."""
         unit, cluster = pair
-        in_cluster = self._cluster_sizes.get(cluster) or self._in_cluster(cluster)
+        in_cluster = self._in_cluster(cluster)
+        in_cluster = min(in_cluster, self._cluster_sizes.get(cluster, in_cluster))
         pending = sum(count for (_, name), count in self._leftover.items() if name == cluster)
         if not count:
             return ""

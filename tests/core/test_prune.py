@@ -660,3 +660,20 @@ def test_what_waits_waits_on_when_a_restart_has_not_listed_it_yet() -> None:
     again = world.restart(daemon)
     world.settle(again)
     assert approval(again, "a") == asked
+
+
+def test_a_unit_that_was_small_when_something_began_to_wait_has_a_budget_all_the_same() -> None:
+    """A claim that waits holds the size that the unit had then; what leaves later is counted against what the unit has become."""
+    world = World()
+    claim = manifest("v1", "PersistentVolumeClaim", "data", "default", spec=CLAIM)
+    world.commit({"a/0.yaml": config_map("c0"), "a/pvc.yaml": claim})
+    daemon = world.daemon()
+    world.settle(daemon)
+    world.commit({"a/pvc.yaml": None})
+    world.settle(daemon)
+    many = {f"a/{n}.yaml": config_map(f"c{n}") for n in range(6)}
+    world.commit(many)
+    world.settle(daemon)
+    world.commit(dict.fromkeys(list(many)[1:]))
+    world.settle(daemon)
+    assert len(world.names()) == 6, "five of seven wait"
