@@ -33,6 +33,8 @@ from .wire import Wire
 TERM_SECONDS = 30
 RENEW_SECONDS = 10.0
 RETRY_SECONDS = 1.0
+STANDBY_SECONDS = 5.0
+"""How often whoever stands by reads the Lease: it can take it over only a whole term after it last moved."""
 ACT_SECONDS = TERM_SECONDS * 2 / 3
 SPARE_SECONDS = 5.0
 """How long before the end of the term a write is given up: it must have had its effect, or never have one, when another begins."""
@@ -127,7 +129,7 @@ class Lease:
             # A person took it from us, perhaps: whoever holds it may act from now on, and our term ends with this.
             self.holder, self._held_until = holder, 0.0
             self._on_change()
-        self._again(RETRY_SECONDS)
+        self._again(STANDBY_SECONDS)
 
     def _take(self, version: str) -> None:
         asked_at = self.wire.now.steady

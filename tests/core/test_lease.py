@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.lease import ACT_SECONDS, SPARE_SECONDS, TERM_SECONDS
+from reconciler.core.lease import ACT_SECONDS, SPARE_SECONDS, STANDBY_SECONDS, TERM_SECONDS
 from reconciler.core.messages import Answer, Input, Request, Stop
 from tests.core.driver import Daemon, Perform, World, asks, config_map, lost, says, unheard
 
@@ -63,7 +63,7 @@ def test_who_stops_gives_it_back_at_once() -> None:
     world = World()
     one, other = two(world)
     one.inbox.append(Stop())
-    world.until(lambda: leads(world, other), 3)
+    world.until(lambda: leads(world, other), STANDBY_SECONDS * 1.2 + 1)
     before = len(one.sent)
     world.never(lambda: leads(world, one), 60)
     assert len(one.sent) == before
