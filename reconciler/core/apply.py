@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from . import diff
+from . import adoption, diff
 from .discovery import Resource
 from .identity import ClusterName, ObjectId, Place, UnitKey
 from .kind import Wanted
@@ -58,6 +58,7 @@ class Send:
     drift: tuple[diff.Change, ...] = ()  # what was changed behind our back; empty where Git changed
     left_alone: tuple[str, ...] = ()
     asks: bool = False  # only a dry run can tell whether anything differs
+    adopts: tuple[Json, ...] = ()  # the object is not ours yet: a JSON patch that comes before, and is answered with all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def decide(
                 "exists and is not ours; left as it was. To take it over, annotate it with reconciler.dev/adopt: allowed",
                 wanted.place,
             )
-        return Send(body, force=False, uid=foreign.uid)
+        return Send(body, force=False, uid=foreign.uid, adopts=tuple(adoption.patch(foreign.body(), resource.api_version)))
     if live is None:
         return Send(body, force=False, uid="")
     return _compare(wanted, body, live, context)
@@ -129,6 +130,14 @@ def _compare(wanted: Wanted, body: Json, live: Live, context: Context) -> Verdic
     if rightly_theirs:
         body = diff.without(body, tuple(change.path for change in rightly_theirs))
     return Send(body, force=True, uid=live.uid, drift=ours if same_request else (), left_alone=left_alone)
+
+
+def adopted(wanted: Wanted, send: Send, live: Live, *, force: bool) -> Send:
+    """What is applied to an object that is being adopted, now that it is known in full."""
+    body = send.body
+    if wanted.policy.ignore:
+        body = diff.with_ignored(body, live.body(), wanted.policy.ignore, FIELD_MANAGER)
+    return Send(body, force=force, uid=send.uid)
 
 
 def with_uid(send: Send) -> Json:

@@ -76,10 +76,11 @@ def entries(live: Json) -> list[Entry]:
     """The entries of an object's managedFields."""
     metadata = live.get("metadata")
     found = metadata.get("managedFields") if isinstance(metadata, dict) else None
-    return [e for e in map(_entry, found) if e] if isinstance(found, list) else []
+    return [e for e in map(read_entry, found) if e] if isinstance(found, list) else []
 
 
-def _entry(item: object) -> Entry | None:
+def read_entry(item: object) -> Entry | None:
+    """One entry of managedFields; None where it cannot be read."""
     fields = item.get("fieldsV1") if isinstance(item, dict) else None
     if not isinstance(item, dict) or not isinstance(fields, dict):
         return None

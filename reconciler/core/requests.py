@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from . import diff
-from .apply import Send, with_uid
+from . import adoption, diff
+from .adoption import JSON_PATCH
+from .apply import Send, adopted, with_uid
 from .change import describe
 from .clusters import Cluster
 from .identity import ClusterName, ObjectRef, UnitKey
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 APPLY_PATCH = "application/apply-patch+yaml"
 _MOVES = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid")
 
+MOVED_LIMIT = 4
+"""So often in a row an object may be another than was looked at, half a minute in all, before that is told as a refusal."""
+
+NOT_TAKEN = "cannot be taken over without force"
 
 TOLD_SINGLY = 20
 BURST_SECONDS = 10.0
@@ -88,7 +93,7 @@ class Requests:
     # -- applying ----------
 
     def apply(self, cluster: Cluster, item: Item) -> None:
-        """Send what was decided."""
+        """Send what was decided; of an adoption first what folds the fields of people into ours."""
         send, ref = item.send, item.ref
         assert send is not None and ref is not None and item.resource is not None
         item.work.move(item, "flight")
@@ -102,12 +107,12 @@ class Requests:
             self.work.store.write_seconds,
             query=(
                 ("fieldManager", FIELD_MANAGER),
-                ("fieldValidation", "Strict"),
+                *((("fieldValidation", "Strict"),) if not send.adopts else ()),
                 *((("force", "true"),) if send.force else ()),
                 *((("dryRun", "All"),) if dry else ()),
             ),
-            body=msgspec.json.encode(with_uid(send)),
-            content_type=APPLY_PATCH,
+            body=msgspec.json.encode(send.adopts or with_uid(send)),
+            content_type=JSON_PATCH if send.adopts else APPLY_PATCH,
         )
 
     def _applied(self, cluster: Cluster, item: Item, ref: ObjectRef, send: Send, dry: bool, answer: Answer) -> None:
@@ -115,6 +120,8 @@ class Requests:
         waiting = [other for other in self.work.claims.of(ref) if other.phase == "wait"]
         if answer.status in (200, 201):
             self._answered(cluster, item, send, dry, answer)
+        elif not item.gone and send.adopts and answer.status in (404, 409, 422):
+            self._moved(item, read_status(answer))
         elif not item.gone:
             self._not_applied(cluster, item, send, answer)
         for other in waiting:
@@ -128,10 +135,27 @@ class Requests:
             if not item.gone:
                 self._rejected(item, Refusal(f"the answer cannot be read: {error}"))
             return
-        if dry:
+        if send.adopts:
+            self._adopt(item, send, live)
+        elif dry:
             self._dry(cluster, item, send, live)
         else:
             self._took(cluster, item, send, live)
+
+    def _adopt(self, item: Item, send: Send, live: Live) -> None:
+        """People's fields are ours now (in a plan: would be). What is applied next takes nothing from anybody else."""
+        if item.gone:
+            return
+        act = self.work.settings.act
+        item.send = adopted(item.wanted, send, live, force=not act)
+        if not act:  # nothing was folded: an apply without force would be refused for fields that will be ours
+            found = diff.compare(item.send.body, live.body(), FIELD_MANAGER, self.work.types, item.wanted.policy.ignore)
+            item.changes = found.changes if isinstance(found, diff.Differs) else ()
+            theirs = adoption.refused(item.changes)
+            if theirs is not None:
+                self._rejected(item, Refusal(f"{NOT_TAKEN}: {theirs.pretty} belongs to {theirs.owner}", path=theirs.pretty))
+                return
+        self.work.queue(item)
 
     def _took(self, cluster: Cluster, item: Item, send: Send, live: Live) -> None:
         reflector = cluster.reflectors.get(live.id.group_kind)
@@ -192,14 +216,23 @@ class Requests:
             if item.resource is not None and f'namespaces "{item.id.namespace if item.id else ""}"' not in status.message:
                 cluster.refresh_discovery()
             self._rejected(item, status)
-        elif (answer.status == 409 and (send.uid or not status.conflicts)) or (send.uid and status.path == "metadata.uid"):
-            item.work.move(item, "blocked")  # it is not what we looked at any more
-            self.work.stand(item, "pending", status.message)
-            self.work.retry(item)
+        elif (answer.status == 409 and not status.conflicts) or (send.uid and status.path == "metadata.uid"):
+            self._moved(item, status)
         elif answer.status == 422 and send.uid and item.wanted.policy.recreate and _immutable(status.message):
             self._recreate(cluster, item, send)
+        elif answer.status == 409 and send.uid:
+            self._rejected(item, msgspec.structs.replace(status, message=f"{NOT_TAKEN}: {status.message}"))
         else:
             self._rejected(item, status)
+
+    def _moved(self, item: Item, refusal: Refusal) -> None:
+        """It is not what we looked at any more: look again. Said of every look, it is a refusal like others."""
+        if item.failures >= MOVED_LIMIT:
+            self._rejected(item, refusal)
+            return
+        item.work.move(item, "blocked")
+        self.work.stand(item, "pending", f"was changed by somebody meanwhile: {refusal.message}")
+        self.work.retry(item)
 
     def _rejected(self, item: Item, refusal: Refusal) -> None:
         manifest, message = item.wanted.manifest, refusal.message
