@@ -49,21 +49,21 @@ class IgnoreFiles:
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
-        self._read: dict[str, Rule] = {}
+        self._read: dict[pygit2.Oid, Rule] = {}
 
-    def rule(self, repository: pygit2.Repository, entry: pygit2.Object) -> Rule:
-        """What the ignore file `entry` says; one that is too large is not read, and says nothing."""
-        blob = str(entry.id)
+    def rule(self, repository: pygit2.Repository, id: bytes) -> Rule:
+        """What the ignore file with this raw id says; one that is too large is not read, and says nothing."""
+        blob = pygit2.Oid(raw=id)
         known = self._read.get(blob)
         if known is not None:
             return known
         if len(self._read) >= KEPT_LIMIT:
             self._read.clear()
-        if repository.odb.read_header(entry.id)[1] > BYTES:
+        if repository.odb.read_header(blob)[1] > BYTES:
             rule = Rule(_nothing, whole=False)
         else:
             self._counts.blobs_read += 1
-            ignored, problems = read_ignore(bytes(repository[entry.id].data))
+            ignored, problems = read_ignore(bytes(repository[blob].data))
             rule = Rule(ignored, whole=not problems)
         self._read[blob] = rule
         return rule

@@ -7,7 +7,9 @@ its author, links and submodules are never followed, and a tree built to be endl
 A path is shown as UTF-8. One that is not, or that holds control characters, backslashes, or a part that is ".", ".." or ".git",
 is `odd`: it is shown escaped, so that two of them never share a name, and its content is never read.
 
-Sources: gitformat-index(5) and git-fast-import(1) for modes, gitignore(5), CVE-2014-9706 and CVE-2022-24904 for names and links.
+Folders are read as the bytes that they are: of ten thousand entries that did not change, none becomes an object of its own.
+
+Sources: git-mktree(1) and gitformat-index(5) for entries and modes, gitignore(5), CVE-2014-9706 and CVE-2022-24904 for names and links.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import pygit2
-from pygit2.enums import FileMode
+from pygit2.enums import FileMode, ObjectType
 
 from reconciler.core.identity import BlobId
 
@@ -29,8 +31,13 @@ ENTRIES_LIMIT = 500_000  # looked at in one walk
 SUFFIXES = (b".yaml", b".yml", b".json")
 
 Sort = Literal["file", "link", "submodule", "deep", "ignore"]
-Entries = dict[bytes, pygit2.Object]
+Entry = tuple[bytes, bytes, bytes]
+"""One line of a folder: its mode in octal digits, its raw name, its raw id."""
+Entries = dict[bytes, Entry]
 
+_ENTRY = re.compile(rb"([0-7]{1,7}) ([^\0]+)\0(.{20})", re.DOTALL)
+_ENTRIES = re.compile(rb"(?:[0-7]{1,7} [^\0]+\0.{20})*+", re.DOTALL)
+_TYPE = 0o170000  # of a mode: what kind of thing it is
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\\\udc80-\udcff]")
 
 
@@ -63,14 +70,14 @@ def subtree(tree: pygit2.Tree, path: str) -> pygit2.Tree | None:
     return tree
 
 
-def sort_of(entry: pygit2.Object) -> Sort | None:
+def sort_of(entry: Entry) -> Sort | None:
     """What an entry is; None for a folder."""
-    match entry.filemode:
-        case FileMode.TREE:
+    match int(entry[0], 8) & _TYPE:
+        case 0o040000:
             return None
-        case FileMode.LINK:
+        case 0o120000:
             return "link"
-        case FileMode.COMMIT:
+        case 0o160000:
             return "submodule"
     return "file"  # an executable one too: it is only read
 
@@ -102,44 +109,42 @@ class Walk:
 
     def differences(self, old: pygit2.Tree | None, new: pygit2.Tree | None) -> Iterator[Difference]:
         """Every path of a manifest file at which the two differ, by the order of names."""
-        yield from self._between(old, new, Rules(), Rules(), "", odd=False, depth=0)
+        left, right = (tree.id.raw if tree is not None else None for tree in (old, new))
+        yield from self._between(left, right, Rules(), Rules(), "", odd=False, depth=0)
 
     def own_files(self, root: pygit2.Tree, folder: str) -> dict[str, Node]:
         """The manifest files in `folder` itself ("" or ending in "/"), by path below `root`; none where it is left out."""
         tree, rules, prefix = root, Rules(), ""
         for part in folder.split("/")[:-1]:
-            rules = self._within(rules, prefix, self._entries(tree))
+            rules = self._within(rules, prefix, self._entries(tree.id.raw))
             prefix += part + "/"
             below = subtree(tree, part)
             if below is None or rules.ignored(prefix):
                 return {}
             tree = below
-        entries = self._entries(tree)
+        entries = self._entries(tree.id.raw)
         rules = self._within(rules, prefix, entries)
         found: dict[str, Node] = {}
         for raw, entry in sorted(entries.items()):
             name, odd = shown(raw)
-            node = self._node(entry, raw, prefix + name, odd, rules)
+            node = self._node(entry, prefix + name, odd, rules)
             if node is not None:
                 found[prefix + name] = node
         return found
 
     def _between(
-        self, old: pygit2.Object, new: pygit2.Object, was: Rules, now: Rules, prefix: str, *, odd: bool, depth: int
+        self, old: bytes | None, new: bytes | None, was: Rules, now: Rules, prefix: str, *, odd: bool, depth: int
     ) -> Iterator[Difference]:
-        if old is not None and new is not None and old.id == new.id and was.key == now.key:
+        if old is not None and old == new and was.key == now.key:
             return
         before, after = self._entries(old), self._entries(new)
         was, now = self._within(was, prefix, before), self._within(now, prefix, after)
-        for raw in sorted({**before, **after}):
+        for raw in sorted(_differing(before, after) if was.key == now.key else {**before, **after}):
             left, right = before.get(raw), after.get(raw)
-            if left is not None and right is not None and was.key == now.key:
-                if left.id == right.id and left.filemode == right.filemode:
-                    continue
             name, name_odd = shown(raw)
             path, path_odd = prefix + name, odd or name_odd
-            old_node = self._node(left, raw, path, path_odd, was) if left is not None else None
-            new_node = self._node(right, raw, path, path_odd, now) if right is not None else None
+            old_node = self._node(left, path, path_odd, was) if left is not None else None
+            new_node = self._node(right, path, path_odd, now) if right is not None else None
             old_folder, new_folder = _folder(left, path, was, depth), _folder(right, path, now, depth)
             if depth + 1 >= DEPTH_LIMIT:
                 old_node, new_node = _deep(left, path, was) or old_node, _deep(right, path, now) or new_node
@@ -148,11 +153,14 @@ class Walk:
             if old_folder is not None or new_folder is not None:
                 yield from self._between(old_folder, new_folder, was, now, path + "/", odd=path_odd, depth=depth + 1)
 
-    def _entries(self, tree: pygit2.Object) -> Entries:
-        """A folder's entries by raw name."""
+    def _entries(self, tree: bytes | None) -> Entries:
+        """A folder's entries by raw name; `ValueError` where it is none."""
         if tree is None:
             return {}
-        entries = {entry.raw_name: entry for entry in tree}
+        sort, content = self._repository.odb.read(pygit2.Oid(raw=tree))
+        if sort != ObjectType.TREE or not _ENTRIES.fullmatch(content):
+            raise ValueError(f"object {tree.hex()} is no folder")
+        entries = {entry[1]: entry for entry in _ENTRY.findall(content)}
         self._seen += len(entries)
         if self._seen > ENTRIES_LIMIT:
             raise GitTrouble(f"the commit holds more than {ENTRIES_LIMIT:,} files and folders")
@@ -163,33 +171,40 @@ class Walk:
         entry = entries.get(RAW_NAME)
         if entry is None or sort_of(entry) != "file":
             return rules
-        return rules.within(prefix, str(entry.id), self._ignores.rule(self._repository, entry))
+        return rules.within(prefix, entry[2].hex(), self._ignores.rule(self._repository, entry[2]))
 
-    def _node(self, entry: pygit2.Object, raw: bytes, path: str, odd: bool, rules: Rules) -> Node | None:
+    def _node(self, entry: Entry, path: str, odd: bool, rules: Rules) -> Node | None:
         """What is to be read at `path`, or to be reported there; None for what does not concern us."""
+        _, raw, id = entry
         if not raw.endswith(SUFFIXES) and raw != RAW_NAME:
             return None
         sort = sort_of(entry)
         if sort is None:
             return None
         if raw == RAW_NAME:
-            if sort == "file" and self._ignores.rule(self._repository, entry).whole:
+            if sort == "file" and self._ignores.rule(self._repository, id).whole:
                 return None
-            return Node(BlobId(str(entry.id)), "ignore" if sort == "file" else sort, odd)
+            return Node(BlobId(id.hex()), "ignore" if sort == "file" else sort, odd)
         if rules.ignored(path):
             return None
-        return Node(BlobId(str(entry.id)), sort, odd)
+        return Node(BlobId(id.hex()), sort, odd)
 
 
-def _folder(entry: pygit2.Object, path: str, rules: Rules, depth: int) -> pygit2.Object:
-    """The entry, where it is a folder to go down into."""
-    if not isinstance(entry, pygit2.Tree) or depth + 1 >= DEPTH_LIMIT or rules.ignored(path + "/"):
+def _differing(before: Entries, after: Entries) -> list[bytes]:
+    """The names at which two folders differ."""
+    names = [raw for raw, entry in after.items() if before.get(raw) != entry]
+    return names + [raw for raw in before if raw not in after]
+
+
+def _folder(entry: Entry | None, path: str, rules: Rules, depth: int) -> bytes | None:
+    """The entry's id, where it is a folder to go down into."""
+    if entry is None or sort_of(entry) is not None or depth + 1 >= DEPTH_LIMIT or rules.ignored(path + "/"):
         return None
-    return entry
+    return entry[2]
 
 
-def _deep(entry: pygit2.Object, path: str, rules: Rules) -> Node | None:
+def _deep(entry: Entry | None, path: str, rules: Rules) -> Node | None:
     """A folder nested too deep to go into, as something to report."""
-    if entry is None or entry.filemode != FileMode.TREE or rules.ignored(path + "/"):
+    if entry is None or sort_of(entry) is not None or rules.ignored(path + "/"):
         return None
-    return Node(BlobId(str(entry.id)), "deep")
+    return Node(BlobId(entry[2].hex()), "deep")

@@ -159,6 +159,33 @@ def test_a_commit_that_is_none_is_told_without_cloning_for_ever(served: Path, re
     assert told(fetched(repository, good)) == [{"a.yaml": True}]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"100644 a.yaml", b"100644 a.yaml\0short", b"100644 \0" + bytes(20), b"10x644 a.yaml\0" + bytes(20), b"no tree", b"40000 b\0%(blob)s"],
+)
+def test_a_folder_that_is_none_is_told_in_one_sentence(served: Path, repository: Repository, content: bytes) -> None:
+    good = commit(served, {"a/a.yaml": b"1"})
+    raw = pygit2.Repository(str(served))
+    content = content.replace(b"%(blob)s", raw.create_blob(b"no folder").raw)
+    top = raw.odb.write(ObjectType.TREE, b"40000 a\0" + raw.odb.write(ObjectType.TREE, content).raw)
+    who = b"Eve <eve@example.org> 1 +0000"
+    bad = CommitId(str(raw.odb.write(ObjectType.COMMIT, b"tree %s\nauthor %s\ncommitter %s\n\nbad\n" % (str(top).encode(), who, who))))
+    (served / "refs" / "heads" / "main").write_text(bad + "\n")
+    said = [fetched(repository, bad, good).steps for _ in range(4)]
+    assert all(isinstance(answer, GitFailure) and answer.message.count("\n") == 0 for answer in said)
+    (served / "refs" / "heads" / "main").write_text(good + "\n")
+    assert told(fetched(repository, good)) == [{"a/a.yaml": True}]
+
+
+def test_modes_that_old_tools_wrote_are_files_and_folders(served: Path, repository: Repository) -> None:
+    raw = pygit2.Repository(str(served))
+    blob, inner = raw.create_blob(b"1"), raw_tree(raw, {b"c.yaml": b"1"})
+    rows = [b"100664 a.yaml\0" + blob.raw, b"040000 b\0" + inner.raw, b"100755 c.yaml\0" + blob.raw]
+    who = pygit2.Signature("Eve", "eve@example.org", 1, 0)
+    tip = CommitId(str(raw.create_commit(MAIN, who, who, "old", raw.odb.write(ObjectType.TREE, b"".join(rows)), [])))
+    assert problems(repository, tip) == {"a.yaml": "", "b/c.yaml": "", "c.yaml": ""}
+
+
 def test_a_commit_of_the_far_future(served: Path, repository: Repository) -> None:
     raw = pygit2.Repository(str(served))
     who = b"Eve <eve@example.org> 99999999999999999 +0000"
