@@ -164,8 +164,12 @@ class Desired:
             touched.kinds[kind] = None
             self.kinds.setdefault(kind, {})[path, manifest.index] = manifest
 
+    def doubt(self) -> None:
+        """History is another than before: what folders that cannot be read count as is looked up in it anew, and stands until then."""
+        self.lost.update(dict.fromkeys(self._unreadable))
+
     def restore(self, folder: str, past: CommitChanges | None) -> Touched:
-        """What history says of a folder that could not be read when we started (None: nothing)."""
+        """What history says of a folder that could not be read when we began with it (None: nothing)."""
         touched = Touched({folder: None})
         if self.lost.pop(folder, "no longer lost") is not None or past is None:
             return touched
@@ -173,7 +177,8 @@ class Desired:
         self.settled[folder] = Settled(files, past.commit)
         for path in self._unreadable.get(folder, ()):
             file = files.get(path)
-            if file is not None and path not in self._last:
+            held = self._last.get(path)
+            if file is not None and held is not file:
                 self._last[path] = file
-                self._index(path, None, file, touched)
+                self._index(path, held, file, touched)
         return touched

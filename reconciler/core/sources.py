@@ -134,6 +134,8 @@ class Source:
             part = self.desired.fold(step)
             touched.folders.update(part.folders)
             touched.kinds.update(part.kinds)
+        if rewritten:
+            self.desired.doubt()
         if self.desired.commit is not None:
             commit = self.desired.commit
             self.wire.log("info", "commit read", source=self.name, commit=commit.id, subject=commit.subject)

@@ -134,8 +134,8 @@ class Truth:
         while at is not None and at != before and at in self.repo.commits:
             steps.append(at)
             at = self.repo.commits[at][0].parent
-        if at is None and before is not None:
-            return [tip]  # history was written anew: one step from the one tree to the other
+        if at is None:
+            self._folders = {}  # history was written anew: what could last be read is what it says now
         return steps[::-1]
 
     def _fold(self, tree: dict[str, bytes], commit: CommitId) -> None:

@@ -249,6 +249,20 @@ def test_a_folder_that_was_never_whole_is_held_with_nothing() -> None:
     assert names(follower.desired, "a") == [] and "a" in follower.desired.settled
 
 
+def test_a_file_that_is_broken_in_rewritten_history_counts_as_that_history_says() -> None:
+    """Not as the commit that is gone from it said: a daemon that begins anew would not know that one."""
+    world = World()
+    world.commit({"a/x.yaml": config_map("x", "1"), "b/y.yaml": config_map("y")})
+    broken = world.commit({"a/x.yaml": "a: ["})
+    world.commit({"a/x.yaml": config_map("x", "2")})
+    follower, _ = followed(world)
+    world.run(1)
+    assert names(follower.desired, "a") == [("a/x.yaml", "2")]
+    world.commit({"b/y.yaml": config_map("y", "2")}, parent=broken)
+    world.run(5)
+    assert names(follower.desired, "a") == [("a/x.yaml", "1")]
+
+
 @pytest.mark.parametrize("failures", [1, 3])
 def test_history_that_cannot_be_read_now_is_read_later(failures: int) -> None:
     world = World()
