@@ -172,6 +172,7 @@ def test_a_field_of_somebody_else_is_named_and_not_taken(operation: str) -> None
     daemon = adopts(world)
     told = unit(daemon, "a")
     assert told.state == "Failed" and data(world) == {"v": "theirs", "more": "1"}
+    assert patches(daemon) == ["fold", "apply"], "told at once, and not looked at again as if it had been replaced"
     assert "a/x.yaml:1:" in told.message and 'conflict with "other"' in told.message and ".data.v" in told.message
     world.run(900)
     assert len(patches(daemon)) <= 24 and len(daemon.said("rejected")) == 1
@@ -201,7 +202,7 @@ def test_a_crash_between_the_two_requests_changes_nothing() -> None:
     assert b"managedFields" not in daemon.requests("PATCH")[0].body, "nothing is left to fold"
 
 
-@pytest.mark.parametrize("answer", [unheard, says(409), says(422), says(503), says(0)], ids=["unheard", "409", "422", "503", "0"])
+@pytest.mark.parametrize("answer", [unheard, *map(says, (0, 404, 409, 422, 503))])
 def test_a_fold_that_is_not_answered_well_is_looked_at_again(answer: Any) -> None:
     world = World()
     made_by(world, "kubectl-create", v="theirs")
