@@ -90,7 +90,14 @@ class Outcome:
     met: Counter[str] = field(default_factory=Counter)
 
 
-def run(workload: Workload, seed: int | str, schedule: Schedule | None = None, *, jitter: bool = False) -> Outcome:
+def run(
+    workload: Workload,
+    seed: int | str,
+    schedule: Schedule | None = None,
+    *,
+    jitter: bool = False,
+    silence_seconds: float = SILENCE_SECONDS,
+) -> Outcome:
     """One run, to its end or to the first check that does not hold."""
     world = World(
         f"{workload.name} {seed}",
@@ -109,7 +116,7 @@ def run(workload: Workload, seed: int | str, schedule: Schedule | None = None, *
         _work(world, workload)
         outcome.busy_points = world.network.points
         rest(world, checks)
-        silence(world, checks)
+        silence(world, checks, silence_seconds)
         outcome.end_state = checks.end_state()
     except Broken as broken:
         outcome.failure, outcome.invariant = str(broken), broken.invariant
@@ -206,17 +213,17 @@ def _restless(world: World) -> str:
     return "; ".join(troubles[:5]) or "something moves"
 
 
-def silence(world: World, checks: Checks) -> None:
-    """First nothing is written any more; when reading has come to its end too, an hour with nothing but polls, the Lease and watches.
+def silence(world: World, checks: Checks, seconds: float = SILENCE_SECONDS) -> None:
+    """First nothing is written any more; when reading has come to its end too, nothing is done but polls, the Lease and watches.
 
     What a server refuses may be tried again now and then, as long as the report says so: nothing tells when a quota or a webhook goes.
     """
     checks.is_at_rest = True
-    for seconds, is_still in ((CALM_SECONDS, False), (SILENCE_SECONDS, True)):
+    for span, is_still in ((CALM_SECONDS, False), (seconds, True)):
         for daemon in world.daemons:
             daemon.sent.clear()
             daemon.logs.clear()
-        world.run(seconds)
+        world.run(span)
         for daemon in world.daemons:
             trouble = any(unit.state in ("Failed", "Held", "Waiting") for unit in daemon.report.units)
             for effect in daemon.sent:

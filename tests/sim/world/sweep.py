@@ -14,6 +14,9 @@ from reconciler.sim.trial import Outcome, Workload, differs, run
 
 SEED = 0
 
+SILENCE_SECONDS = 900.0
+"""After each run: longer than every timer of the engine. The hour is for the seeds."""
+
 SECONDS = {
     "crash before": 2.0,
     "crash after": 2.0,
@@ -43,14 +46,14 @@ class Recorder:
 def reference(workload: Workload) -> tuple[Outcome, list[tuple[int, str]]]:
     """The run without a fault, and every (point, kind) before its rest."""
     recorder = Recorder()
-    outcome = run(workload, SEED, recorder)
+    outcome = run(workload, SEED, recorder, silence_seconds=SILENCE_SECONDS)
     assert outcome.failure == "", outcome.failure
     return outcome, recorder.found
 
 
 def strike(workload: Workload, expected: Outcome, number: int, kind: str) -> str:
     """One run with one fault: what is wrong with its end, or ""."""
-    outcome = run(workload, SEED, Script({number: Fault(kind, SECONDS.get(kind, 0.0))}))
+    outcome = run(workload, SEED, Script({number: Fault(kind, SECONDS.get(kind, 0.0))}), silence_seconds=SILENCE_SECONDS)
     wrong = differs(outcome, expected)
     return f"{workload.name}: {kind} at point {number}: {wrong}" if wrong else ""
 
