@@ -195,7 +195,7 @@ class Checks:
         if actor.request.path.endswith("/namespaces"):
             return
         body = event.previous.obj if event.type == "DELETED" and event.previous else event.entry.obj
-        id = _id(body)
+        id = id_of(body)
         key = (cluster, plain_id(id))
         if actor.request.method == "DELETE":
             if event.previous is not None and not event.previous.obj["metadata"].get("deletionTimestamp"):
@@ -303,7 +303,7 @@ class Checks:
         Which commit changed an object is among that: a daemon that begins anew knows no better than the one that it reads first.
         """
         return {
-            f"{cluster} {'/'.join(_id(body))}": _lasting(body)
+            f"{cluster} {'/'.join(id_of(body))}": _lasting(body)
             for cluster in self.world.clusters
             for _, body in self.owned(cluster)
         }
@@ -313,7 +313,7 @@ class Checks:
         units = {unit.key.text: unit for unit in daemon.report.units}
         for source, truth in self.truths.items():
             truth.update()
-            held = {cluster: {(cluster, plain_id(_id(b))): (o, b) for o, b in self.owned(cluster)} for cluster in self.world.clusters}
+            held = {cluster: {(cluster, plain_id(id_of(b))): (o, b) for o, b in self.owned(cluster)} for cluster in self.world.clusters}
             for key, want in truth.wanted().items():
                 unit = units.get(UnitKey(SourceName(source), "", "Folder", "", want.unit).text)
                 excused = (unit is not None and unit.state in self.excuses) or want.clashes
@@ -351,12 +351,13 @@ def owner_of(body: Json, cluster: str) -> UnitKey | None:
     if MANAGED_BY not in (body["metadata"].get("labels") or {}):
         return None
     parts = (body["metadata"].get("annotations") or {}).get(OWNER, "").split(" ", 3)
-    if len(parts) != 4 or parts[1] != ClusterName(cluster) or parts[2] != "/".join(_id(body)):
+    if len(parts) != 4 or parts[1] != ClusterName(cluster) or parts[2] != "/".join(id_of(body)):
         return None
     return UnitKey.parse(parts[3])
 
 
-def _id(body: Json) -> ObjectId:
+def id_of(body: Json) -> ObjectId:
+    """The identity of a live object."""
     group = body.get("apiVersion", "v1").rpartition("/")[0]
     return ObjectId(group, body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"])
 

@@ -26,6 +26,7 @@ from .cluster.settings import Settings as Behaviour
 from .daemon import Daemon
 from .faults import Fault, Schedule, Script
 from .truth import Key
+from .verdicts import Verdicts
 from .world import START, Spin, World
 
 REST_SECONDS = 1200.0
@@ -108,6 +109,7 @@ def run(
         behaviour=workload.behaviour,
     )
     checks = Checks(world)
+    verdicts = Verdicts(world, checks)
     for extra in workload.extra_checks:
         world.network.observers.append(extra(world))
     world.network.schedule = schedule or Script()
@@ -116,6 +118,7 @@ def run(
         _work(world, workload)
         outcome.busy_points = world.network.points
         rest(world, checks)
+        verdicts.at_rest(leader_of(world))
         silence(world, checks, silence_seconds)
         outcome.end_state = checks.end_state()
     except Broken as broken:
@@ -158,6 +161,11 @@ def start(world: World, identity: str, workload: Workload) -> Daemon:
     return world.daemon(identity, **{"sources": sources, **workload.settings})
 
 
+def leader_of(world: World) -> Daemon:
+    """The daemon that holds the Lease; somebody must."""
+    return next(daemon for daemon in world.daemons if daemon.engine.store.leading)
+
+
 def at_rest(world: World) -> bool:
     """Whether the daemon that leads has read what is there, and nothing moves by itself any more."""
     leader = next((daemon for daemon in world.daemons if daemon.engine.store.leading), None)
@@ -191,7 +199,7 @@ def rest(world: World, checks: Checks) -> None:
         if not world.wait(lambda: at_rest(world), ends_at - world.steady):
             raise Broken("I51", f"not at rest {REST_SECONDS:g} s after the last fault: {_restless(world)}")
         try:
-            checks.at_rest(next(daemon for daemon in world.daemons if daemon.engine.store.leading))
+            checks.at_rest(leader_of(world))
             return
         except Broken:
             # Perhaps it rests on what it was told last: a watch that fell silent is given up only after a while.
@@ -201,8 +209,7 @@ def rest(world: World, checks: Checks) -> None:
 
 
 def _all_well(world: World) -> bool:
-    leader = next(daemon for daemon in world.daemons if daemon.engine.store.leading)
-    return all(unit.state == "Healthy" for unit in leader.engine.reports.units().values())
+    return all(unit.state == "Healthy" for unit in leader_of(world).engine.reports.units().values())
 
 
 def _restless(world: World) -> str:
