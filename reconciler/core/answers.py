@@ -94,6 +94,6 @@ class Answers:
         """The approval of exactly this gate of this unit."""
         return find(self.sources[unit.source], unit, gate)
 
-    def wanted_of(self, unit: UnitKey, manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
-        """The manifest as an object that should exist."""
-        return self.sources[unit.source].desired.wanted(manifest)
+    def wanted_of(self, unit: UnitKey, manifests: tuple[Manifest, ...]) -> tuple[tuple[Wanted, ...], tuple[Problem, ...]]:
+        """Manifests as objects that should exist, and what is wrong with them."""
+        return self.sources[unit.source].desired.wanted(manifests)

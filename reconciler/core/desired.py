@@ -2,13 +2,16 @@
 
 Law of the module: a file that cannot be read counts as its last readable version, and a folder as it was when all of it could last
 be read; nothing is ever dropped because it could not be read (design, law 7). Commits are folded one by one, so what counts as
-"last readable" depends on history and not on when we polled. Cost is what a commit changed: a folder it does not touch is not looked at.
+"last readable" depends on history and not on when we polled. Cost is what a commit changed: a folder it does not touch is not looked at,
+and of one that it touches, what did not change is only passed on, by the built-in functions of Python: there may be ten thousand of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, filterfalse
+from operator import attrgetter
 
 from .identity import GroupKind, SourceName
 from .kind import Wanted
@@ -16,6 +19,7 @@ from .manifest import Manifest, ManifestFile, Problem
 from .messages import Commit, CommitChanges, FileChange
 from .wanted import read
 
+_MANIFESTS, _PATH = attrgetter("manifests"), attrgetter("path")
 ManifestKey = tuple[str, int]  # path, index in the file
 Files = dict[str, ManifestFile]
 
@@ -49,14 +53,15 @@ class Desired:
         self._commits: dict[str, Commit] = {}  # path -> the commit that changed it last, as far as seen
         self._unreadable: dict[str, dict[str, None]] = {}
         self._last: Files = {}
-        self._wanted: dict[Manifest, tuple[Wanted, tuple[Problem, ...]]] = {}
+        self._wanted: dict[Manifest, Wanted] = {}
+        self._wrong: dict[Manifest, tuple[Problem, ...]] = {}  # where there is anything wrong
 
     # -- reading ----------
 
     def manifests(self, folder: str) -> tuple[Manifest, ...]:
         """All manifests of one folder, as it last could be read whole, in order of path and place."""
         files = self.settled[folder].files if folder in self.settled else self.folders.get(folder, {})
-        return tuple(manifest for path in sorted(files) for manifest in files[path].manifests)
+        return tuple(chain.from_iterable(map(_MANIFESTS, map(files.__getitem__, sorted(files)))))
 
     def unreadable(self, folder: str) -> tuple[ManifestFile, ...]:
         """The files of a folder that cannot be read now."""
@@ -74,12 +79,20 @@ class Desired:
         """The commit that last changed a path: at a first read nobody knows better than the commit that was read."""
         return self._commits.get(path)
 
-    def wanted(self, manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
-        """`wanted.read`, remembered as long as the file is: ten thousand neighbours of a change are not read again."""
-        held = self._wanted.get(manifest)
-        if held is None:
-            held = self._wanted[manifest] = read(manifest)
-        return held
+    def changed_last(self, manifests: Iterable[Manifest]) -> Commit | None:
+        """The commit that last changed any of these; the first of several of one moment."""
+        commits = list(filter(None, map(self._commits.get, map(_PATH, manifests))))
+        each = dict(zip(map(id, commits), commits, strict=True))  # few, of however many files
+        return max(each.values(), key=lambda commit: commit.at, default=None)
+
+    def wanted(self, manifests: tuple[Manifest, ...]) -> tuple[tuple[Wanted, ...], tuple[Problem, ...]]:
+        """`wanted.read` of each, remembered as long as the file is: ten thousand neighbours of a change are not read again."""
+        for manifest in filterfalse(self._wanted.__contains__, manifests):
+            self._wanted[manifest], wrong = read(manifest)
+            if wrong:
+                self._wrong[manifest] = wrong
+        wrongs = filter(None, map(self._wrong.get, manifests)) if self._wrong else ()
+        return tuple(map(self._wanted.__getitem__, manifests)), tuple(chain.from_iterable(wrongs))
 
     # -- folding ----------
 
@@ -148,13 +161,17 @@ class Desired:
         for path, file in held.files.items() if held else ():
             if self.folders.get(folder, {}).get(path) is not file:
                 for manifest in file.manifests:
-                    self._wanted.pop(manifest, None)
+                    self._forget(manifest)
+
+    def _forget(self, manifest: Manifest) -> None:
+        self._wanted.pop(manifest, None)
+        self._wrong.pop(manifest, None)
 
     def _index(self, path: str, old: ManifestFile | None, new: ManifestFile | None, touched: Touched) -> None:
         for manifest in old.manifests if old else ():
             kind = GroupKind(manifest.group, manifest.kind)
             touched.kinds[kind] = None
-            self._wanted.pop(manifest, None)
+            self._forget(manifest)
             held = self.kinds.get(kind, {})
             held.pop((path, manifest.index), None)
             if not held:

@@ -42,7 +42,8 @@ class Engine:
     def __init__(self, settings: Settings, kinds: tuple[Kind, ...], entropy: bytes, types: Types | None = None) -> None:
         assert kinds and kinds[0].name == "plain"
         self.settings = settings
-        self.kinds = {kind_of: kind for kind in kinds for kind_of in (*kind.roots, *kind.references)}
+        read = [kind_of for kind in kinds for kind_of in (*kind.roots, *kind.references)]
+        self.not_plain = dict.fromkeys([*read, *OURS])
         self.roots = {root: kind for kind in kinds for root in kind.roots}
         self.plain = kinds[0]
         self.wire = Wire(entropy)
@@ -70,7 +71,6 @@ class Engine:
         self.reports = Reports(self)
         self.publishers = {s.name: Publisher(self.wire, s, settings, self.reports) for s in self.sources.values()}
         self._saving_kinds: dict[ClusterName, None] = {}
-        self._kinds_wanted: dict[ClusterName, dict[GroupKind, None]] = {name: {} for name in self.clusters}
         self._started = False
         self._waits_for_plans = True
         self.stopping = False
@@ -191,7 +191,7 @@ class Engine:
         """Kinds that are wanted in a cluster are written down before anything of them is applied there."""
         name = cluster.name
         recorded = self._recorded_kinds(name)
-        missing = [kind for kind in self._kinds_wanted[name] if kind not in recorded]
+        missing = [kind for kind in self.work.kinds[name] if kind not in recorded]
         if not missing or not self.store.ready:
             return
         if not self.settings.act:
@@ -297,7 +297,7 @@ class Engine:
 
     def _folder(self, source: Source, path: str) -> tuple[tuple[Manifest, ...], Held | None, bool]:
         desired = source.desired
-        manifests = folder_manifests(desired.manifests(path), self.kinds, OURS)
+        manifests = folder_manifests(desired.manifests(path), self.not_plain)
         bad = [problem for file in desired.unreadable(path) for problem in file.problems if problem.severity == "error"]
         if not bad:
             return manifests, None, True
@@ -313,7 +313,6 @@ class Engine:
         if unit.plan is not None:
             for lane, wanted in unit.plan.wanted.items():
                 if not isinstance(wanted, Held):
-                    self._kinds_wanted[lane.cluster].update(dict.fromkeys(want.id.group_kind for want in wanted))
                     self._need_kinds(self.clusters[lane.cluster])
             self._offer(unit)
         for name in self.clusters:

@@ -108,6 +108,7 @@ class LaneWork:
     moving: dict[tuple[int, int], int] = field(default_factory=dict)
     unsettled: dict[int, int] = field(default_factory=dict)
     standings: dict[Standing, dict[Item, None]] = field(default_factory=dict)
+    left_alone: dict[Item, None] = field(default_factory=dict)  # those of which something is
 
     def add(self, wanted: Wanted) -> Item:
         """Begin with one object."""
@@ -121,6 +122,7 @@ class LaneWork:
         """It is wanted no more."""
         item.gone = True
         del self.items[item.wanted]
+        self.left_alone.pop(item, None)
         self._leave(item)
         self._count(item, -1)
 
@@ -148,6 +150,16 @@ class LaneWork:
         self._count(item, -1)
         item.standing, item.message, item.place, item.holds_back = standing, message, place, holds_back
         self._count(item, 1)
+        return news
+
+    def leave_alone(self, item: Item, paths: tuple[str, ...]) -> bool:
+        """Say which of its fields somebody else rightly owns; whether that is news."""
+        news = item.left_alone != paths
+        item.left_alone = paths
+        if paths:
+            self.left_alone[item] = None
+        else:
+            self.left_alone.pop(item, None)
         return news
 
     def next_act(self, in_order: bool = True) -> Item | None:
@@ -216,13 +228,17 @@ class Claims:
     """Who wants which object: more than one is a problem, but for a Namespace that all write alike."""
 
     def __init__(self) -> None:
+        self.turned: dict[ObjectRef, None] = {}  # came to be wanted, or ceased to be, since the pruner took note
         self._items: dict[ObjectRef, dict[Item, None]] = {}
         self._uids: dict[ObjectRef, str] = {}
         self._crds: dict[tuple[str, GroupKind], dict[Item, None]] = {}
 
     def add(self, ref: ObjectRef, item: Item) -> None:
         """Note a claim."""
-        self._items.setdefault(ref, {})[item] = None
+        if ref not in self._items:
+            self._items[ref] = {}
+            self.turned[ref] = None
+        self._items[ref][item] = None
         kind = _defines(item)
         if kind is not None:
             self._crds.setdefault((ref.cluster, kind), {})[item] = None
@@ -232,7 +248,8 @@ class Claims:
         held = self._items.get(ref, {})
         held.pop(item, None)
         if not held:
-            self._items.pop(ref, None)
+            if self._items.pop(ref, None) is not None:
+                self.turned[ref] = None
             self._uids.pop(ref, None)
         kind = _defines(item)
         if kind is not None:
@@ -252,7 +269,7 @@ class Claims:
         return tuple(self._items.get(ref, ()))
 
     def wanted(self, cluster: str, id: ObjectId) -> bool:
-        """Whether there is any claim on an object: asked of every owned object whenever one of them moves, so it makes nothing."""
+        """Whether there is any claim on an object."""
         return (cluster, id) in self._items
 
     def brings(self, cluster: str, kind: GroupKind) -> bool:

@@ -79,6 +79,7 @@ class Pruner:
     ) -> None:
         self.work = work
         self.owned: dict[Pair, dict[ObjectId, Live]] = {}
+        self._loose: dict[Pair, dict[ObjectId, None]] = {}  # of what is owned, what nobody wants
         self.waiting: dict[Pair, Waiting] = {}
         self.spent: dict[str, None] = {}  # revisions of gates that were let through in this life
         self._deleting: dict[ObjectRef, str] = {}  # asked to go, until a watch says that it went
@@ -110,16 +111,37 @@ class Pruner:
             if is_new:
                 held = self.owned.setdefault(pair, {}).get(live.id)
                 self.owned[pair][live.id] = live
+                self._sort(pair, live.id)
                 if held is None or held.deleting != live.deleting:
                     self._dirty[pair] = None
             elif new is None or self.work.owner(cluster.name, new) != unit:
                 self.owned.get(pair, {}).pop(live.id, None)
                 if not self.owned.get(pair):
                     self.owned.pop(pair, None)
+                self._sort(pair, live.id)
                 self._dirty[pair] = None
         if new is None and old is not None:
             self._deleting.pop(ObjectRef(cluster.name, old.id), None)
             self._refused.pop(ObjectRef(cluster.name, old.id), None)
+
+    def _sort(self, pair: Pair, id: ObjectId) -> None:
+        """Note whether an object is owned and wanted by nobody: one of them moves, ten thousand others need not be asked."""
+        if id in self.owned.get(pair, ()) and not self.work.wanted_anywhere(pair[1], id):
+            self._loose.setdefault(pair, {})[id] = None
+        elif pair in self._loose:
+            self._loose[pair].pop(id, None)
+            if not self._loose[pair]:
+                del self._loose[pair]
+
+    def _sort_turned(self) -> None:
+        """Note what has come to be wanted, or has ceased to be."""
+        claims = self.work.claims
+        turned, claims.turned = claims.turned, {}
+        for cluster, id in turned:
+            live = self.work.clusters[cluster].owned(id)
+            unit = self.work.owner(cluster, live) if live is not None else None
+            if unit is not None:
+                self._sort((unit, cluster), id)
 
     def look(self, unit: UnitKey, cluster: ClusterName) -> None:
         """What a unit wants, or how it stands, has changed there."""
@@ -156,6 +178,7 @@ class Pruner:
         """Decide again for every unit and cluster that something has changed for."""
         if not self.work.store.ready:
             return
+        self._sort_turned()
         dirty, self._dirty, self._unclosed = {**self._unclosed, **self._dirty}, {}, {}
         # All are counted before any is decided: a budget of the cluster is one for all of a commit's deletions.
         leftovers = {pair: self._count(pair) for pair in dirty}
@@ -176,11 +199,13 @@ class Pruner:
 
     def leftovers(self) -> dict[Pair, list[Live]]:
         """What nobody wants any more, whether or not it may go: what a plan shows as deletions."""
+        self._sort_turned()
         found = {pair: self._count(pair) for pair in self.owned}
         return {pair: leftover for pair, leftover in found.items() if leftover}
 
     def _count(self, pair: Pair) -> list[Live]:
-        leftover = [live for live in self.owned.get(pair, {}).values() if not self.work.wanted_anywhere(pair[1], live.id)]
+        loose = self._loose.get(pair)
+        leftover = [live for id, live in self.owned[pair].items() if id in loose] if loose else []
         # What may never go stands there for good: it takes nothing of what others may lose.
         standing = sum(not live.deleting and not self._kept(pair, live) for live in leftover)
         if standing:

@@ -109,7 +109,8 @@ def lane_report(work: LaneWork, cluster: Cluster, may_work: str, waiting: Waitin
     unwell = [*standings.get("failed", ()), *standings.get("blocked", ())]
     moving = [*standings.get("progressing", ()), *standings.get("pending", ())]
     state, message = _lane_state(work, cluster, may_work, waiting, unwell, moving)
-    left_alone = tuple(f"{item.id}: {path}" for item in work.items.values() for path in item.left_alone)
+    alone = [item for item in work.items.values() if item in work.left_alone] if work.left_alone else []
+    left_alone = tuple(f"{item.id}: {path}" for item in alone for path in item.left_alone)
     return LaneReport(
         cluster=work.lane.cluster,
         state=state,

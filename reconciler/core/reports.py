@@ -135,8 +135,7 @@ class Reports:
         source = engine.sources[key.source]
         commit = source.desired.commit
         if unit.spec and unit.spec.manifests:
-            commits = [source.desired.changed_by(manifest.path) for manifest in unit.spec.manifests]
-            commit = max((c for c in commits if c is not None), key=lambda c: c.at, default=commit)
+            commit = source.desired.changed_last(unit.spec.manifests) or commit
         return unit_report(
             unit, [report for _, report in sorted(lanes, key=lambda pair: pair[0])], commit, self._since, self._offered
         )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from .identity import ClusterName, GroupKind, Lane, ObjectRef, UnitKey
 from .kind import Held, Json, Kind, Plan, Spec, Status
@@ -22,6 +23,7 @@ from .work import Work
 
 FENCE_RETRY_SECONDS = 300.0
 PLANS_PER_STEP = 500
+_KIND_OF = attrgetter("group", "kind")
 
 
 @dataclass(slots=True, eq=False)
@@ -250,8 +252,9 @@ def lane_of_path(path: str, clusters: dict[str, object], default: str | None) ->
     return Lane(ClusterName(default))
 
 
-def folder_manifests(
-    manifests: tuple[Manifest, ...], known: dict[GroupKind, Kind], ours: tuple[GroupKind, ...]
-) -> tuple[Manifest, ...]:
+def folder_manifests(manifests: tuple[Manifest, ...], not_plain: Container[GroupKind]) -> tuple[Manifest, ...]:
     """The plain objects among a folder's manifests: those that no kind, and not we ourselves, read otherwise."""
-    return tuple(m for m in manifests if GroupKind(m.group, m.kind) not in known and GroupKind(m.group, m.kind) not in ours)
+    kinds = dict.fromkeys(map(_KIND_OF, manifests))  # few, of however many manifests
+    if not any(GroupKind(*kind) in not_plain for kind in kinds):
+        return manifests
+    return tuple(m for m in manifests if GroupKind(m.group, m.kind) not in not_plain)

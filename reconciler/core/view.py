@@ -60,8 +60,8 @@ class World(Protocol):
     def approval_of(self, unit: UnitKey, gate: Gate) -> Approved | None:
         """The approval of exactly this gate of this unit."""
 
-    def wanted_of(self, unit: UnitKey, manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
-        """The manifest as an object that should exist."""
+    def wanted_of(self, unit: UnitKey, manifests: tuple[Manifest, ...]) -> tuple[tuple[Wanted, ...], tuple[Problem, ...]]:
+        """Manifests as objects that should exist, and what is wrong with them."""
 
 
 class View:
@@ -113,9 +113,9 @@ class View:
         self.asked["approval", gate] = found.place if found else None
         return found
 
-    def wanted(self, manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
-        """A manifest as an object that should exist; a function of the manifest alone, so no question."""
-        return self._world.wanted_of(self._unit, manifest)
+    def wanted(self, *manifests: Manifest) -> tuple[tuple[Wanted, ...], tuple[Problem, ...]]:
+        """Manifests as objects that should exist, and what is wrong with them; a function of each manifest alone, so no question."""
+        return self._world.wanted_of(self._unit, manifests)
 
 
 def ask_again(world: World, unit: UnitKey, question: Question) -> Hashable:

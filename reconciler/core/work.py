@@ -8,12 +8,12 @@ re-checks that object alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import filterfalse, islice
 
 from . import health
 from .apply import Context, InSync, Refuse, Send, decide
 from .clusters import Cluster
-from .identity import ClusterName, Lane, ObjectId, ObjectRef, UnitKey
+from .identity import ClusterName, GroupKind, Lane, ObjectId, ObjectRef, UnitKey
 from .kind import Held, Wanted
 from .lanes import Claims, Item, LaneWork, Standing
 from .observed import Live, same_request
@@ -52,6 +52,7 @@ class Work:
         self.types = types
         self.lanes: dict[UnitKey, dict[Lane, LaneWork]] = {}
         self.claims = Claims()
+        self.kinds: dict[ClusterName, dict[GroupKind, None]] = {name: {} for name in clusters}  # ever wanted in this life
         self.requests = Requests(self)
         self.commit_of = commit_of
         self._on_moved = on_moved
@@ -65,10 +66,10 @@ class Work:
         work = self._lane(unit, lane)
         work.held = None
         fresh = dict.fromkeys(wanted)
-        left = [item for want, item in work.items.items() if want not in fresh]
-        for want in fresh:
-            if want not in work.items:
-                work.add(want)
+        left = [work.items[want] for want in filterfalse(fresh.__contains__, work.items)]
+        for want in list(filterfalse(work.items.__contains__, fresh)):
+            work.add(want)
+            self.kinds[lane.cluster][want.id.group_kind] = None
         # The new claims stand before the old ones go: what is rewritten in Git is at no moment unwanted.
         for item in list(work.checks):
             self._claim(item)
@@ -331,8 +332,7 @@ class Work:
                 self.stand(item, "blocked", verdict.message)
             self.retry(item)
             return
-        if item.left_alone != verdict.left_alone:
-            item.left_alone = verdict.left_alone
+        if item.work.leave_alone(item, verdict.left_alone):
             self._on_moved(item.work.unit, item.work.lane.cluster)
         if live is not None and (
             isinstance(verdict, InSync)

@@ -222,9 +222,23 @@ def test_what_was_asked_of_a_manifest_is_kept_as_long_as_the_manifest() -> None:
     for text in (config_map("x", "2"), BROKEN, config_map("x", "3")):
         world.commit({"a/x.yaml": text, "a/y.yaml": config_map("y", text[-5:])})
         world.run(5)
-        asked = [desired.wanted(manifest) for manifest in desired.manifests("a")]
-        assert asked == [desired.wanted(manifest) for manifest in desired.manifests("a")] and len(asked) == 2
+        asked, wrong = desired.wanted(desired.manifests("a"))
+        assert asked == desired.wanted(desired.manifests("a"))[0] and len(asked) == 2 and not wrong
     assert len(desired._wanted) == 2
+
+
+def test_what_is_wrong_with_what_a_manifest_asks_is_kept_as_long_too() -> None:
+    world = World()
+    world.commit({"a/x.yaml": config_map("x", wave="first"), "a/y.yaml": config_map("y"), "a/z.yaml": config_map("z", wave="last")})
+    follower, _ = followed(world)
+    world.run(1)
+    desired = follower.desired
+    for _ in range(2):
+        asked, wrong = desired.wanted(desired.manifests("a"))
+        assert [want.id.name for want in asked] == ["x", "y", "z"] and [problem.place.path for problem in wrong] == ["a/x.yaml", "a/z.yaml"]
+    world.commit({"a/x.yaml": config_map("x"), "a/z.yaml": None})
+    world.run(60)
+    assert desired.wanted(desired.manifests("a"))[1] == () and not desired._wrong
 
 
 def test_a_folder_that_is_broken_at_the_start_is_looked_up_in_history() -> None:

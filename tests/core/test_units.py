@@ -44,7 +44,7 @@ def world_of(plan: Planner, files: dict[str, Any] | None = None, **more: Any) ->
 def want(spec: Spec, view: View, name: str, value: str = "1") -> Any:
     """An object that the kind renders itself."""
     text = config_map(name, value).encode()
-    return view.wanted(_parsed(text))[0]
+    return view.wanted(_parsed(text))[0][0]
 
 
 _FILES: dict[bytes, Any] = {}

@@ -7,8 +7,7 @@ last be read, so its objects are kept and healed, and nothing new of it is appli
 from __future__ import annotations
 
 from reconciler.core.identity import Instant
-from reconciler.core.kind import Held, Plan, Spec, Status, Wanted
-from reconciler.core.problem import Problem
+from reconciler.core.kind import Held, Plan, Spec, Status
 from reconciler.core.view import View
 
 
@@ -21,15 +20,10 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - plain 
     if not spec.complete:
         assert spec.held is not None
         return Plan({spec.lane: spec.held}, prune=False, status=Status("Held", str(spec.held)))
-    wanted: list[Wanted] = []
-    problems: list[Problem] = []
-    for manifest in spec.manifests:
-        want, wrong = view.wanted(manifest)
-        wanted.append(want)
-        problems.extend(wrong)
+    wanted, problems = view.wanted(*spec.manifests)
     if problems:
         held = Held(problems[0].message, problems[0].place)
-        return Plan({spec.lane: held}, prune=False, status=Status("Held", str(problems[0])), problems=tuple(problems))
+        return Plan({spec.lane: held}, prune=False, status=Status("Held", str(problems[0])), problems=problems)
     if spec.held is not None:
-        return Plan({spec.lane: tuple(wanted)}, prune=False, status=Status("Held", str(spec.held)))
-    return Plan({spec.lane: tuple(wanted)})
+        return Plan({spec.lane: wanted}, prune=False, status=Status("Held", str(spec.held)))
+    return Plan({spec.lane: wanted})
