@@ -107,8 +107,11 @@ class Lease:
 
     def _read(self, answer: Answer) -> None:
         if answer.status == 404:
-            self._end()  # whoever deleted it may have deleted more, and anybody may take it now
-            self._take("")
+            self._end()  # whoever deleted it may have deleted more
+            if self._seen[1] in ("", self.identity) or self.wire.now.steady >= self._seen_at + TERM_SECONDS:
+                self._take("")
+            else:  # somebody deleted it under its holder, who does not know that yet, and acts
+                self._again(STANDBY_SECONDS)
             return
         if answer.status != 200:
             self._again(RETRY_SECONDS)

@@ -87,7 +87,7 @@ class Checks:
         self._applied: dict[tuple[Key, str], int] = {}  # by uid: the number of the tip whose content was applied last
         self._ours: dict[str, None] = {}  # uids that have carried our proof
         self._writes: dict[Key, list[float]] = {}
-        self._deleted: Counter[tuple[str, str, int]] = Counter()  # (unit, cluster, tip)
+        self._deleted: dict[tuple[str, str, int], dict[Key, None]] = {}  # by (unit, cluster, tip)
         self._zombies: dict[tuple[Daemon, int], None] = {}
         self._mirrors_lag = False
         self._holder: Daemon | None = None
@@ -144,6 +144,9 @@ class Checks:
             self.met["I38"] += 1
             if self._holder is not daemon and self._holder is not None and self.world.steady >= life.leads_until:
                 raise Broken("I38", f"{effect.method} {effect.path} by {daemon.identity}, which does not hold the Lease")
+            for other in self.world.daemons:
+                if other is not daemon and other.engine.store.leading:
+                    raise Broken("I38", f"{daemon.identity} and {other.identity} act at the same time")
         if effect.method == "DELETE":
             self._deletion_is_fenced(effect)
 
@@ -276,13 +279,13 @@ class Checks:
             return  # which of several approvals covers what is the engine's own tests' matter
         if body["kind"] in PROTECTED and policy != "allowed":
             raise Broken("I30", f"{key[1]} on {cluster} holds data, and was deleted without an approval")
-        range_ = (owner.text, cluster, tip)
-        self._deleted[range_] += 1
+        gone = self._deleted.setdefault((owner.text, cluster, tip), {})
+        gone[key] = None
         self.met["I30"] += 1
         left = sum(1 for other, obj in self.owned(cluster) if other == owner)
-        total = left + self._deleted[range_]
-        if total > UNIT_FREE and self._deleted[range_] > min(UNIT_COUNT, max(1, int(UNIT_SHARE * (total + 1)))):
-            raise Broken("I30", f"{self._deleted[range_]} of {total} objects of {owner} were deleted without an approval")
+        total = left + len(gone)
+        if total > UNIT_FREE and len(gone) > min(UNIT_COUNT, max(1, int(UNIT_SHARE * (total + 1)))):
+            raise Broken("I30", f"{len(gone)} of {total} objects of {owner} were deleted without an approval")
 
     # -- at rest ----------
 

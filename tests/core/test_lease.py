@@ -154,6 +154,15 @@ def test_a_lease_that_a_person_deleted_is_made_anew() -> None:
     world.never(lambda: not leads(world, one), 30)
 
 
+def test_whoever_stands_by_does_not_take_a_deleted_lease_while_its_holder_may_still_act() -> None:
+    world = World()
+    one, other = two(world)
+    world.run(3)
+    world.call("DELETE", LEASE)
+    world.never(lambda: leads(world, one) and leads(world, other), 120)
+    assert leads(world, one) or leads(world, other)
+
+
 def garbage(effect: Request, perform: Perform) -> Input:
     return Answer(effect.id, 200, b'{"metadata": []}')
 
