@@ -21,8 +21,10 @@ HINT_SECONDS = 0.05
 HINT_SPACING_SECONDS = 1.0
 """Hints poll at most so often: they come from outside, and can at most hasten what is due anyway."""
 REWIND_POLLS = 2
-"""A branch that went back to an ancestor of what was read is followed if it still stands there after so many polls: a mirror that
-lags, or a replica behind a load balancer, shows the same for a moment (I08)."""
+"""A branch that went back, to an ancestor of what was read or to a tip that was read before, is followed if it still stands there after
+so many polls: a mirror that lags, or a replica behind a load balancer, shows the same for a moment (I08)."""
+LEFT_LIMIT = 100
+"""Tips that were read, and left, and are remembered."""
 PAST_LIMIT = 20
 """How many earlier versions of a folder are tried to find one that can be read."""
 
@@ -54,6 +56,7 @@ class Source:
         self._busy = False
         self._hinted = False
         self._listed_at = float("-inf")
+        self._left: dict[CommitId, None] = {}
         self._rewound: tuple[CommitId, float] | None = None  # where the branch went back to, and when that will be believed
 
     @property
@@ -119,10 +122,15 @@ class Source:
             self._failed(message.steps)
             return
         before, steps, rewritten = self.desired.commit, message.steps, message.rewritten
-        if message.rewound and before is not None and self._rewound is None:
-            self._doubt(before.id, steps[-1].commit.id)
+        tip = steps[-1].commit.id
+        if before is not None and self._rewound is None and (message.rewound or (rewritten and tip in self._left)):
+            self._doubt(before.id, tip)
             return
         self._rewound = None
+        if before is not None:
+            self._left[before.id] = None
+            if len(self._left) > LEFT_LIMIT:
+                del self._left[next(iter(self._left))]
         if self._anew:
             self._anew = False
             steps, rewritten = (self.desired.whole(steps[-1]),), True

@@ -192,6 +192,22 @@ def test_a_branch_that_goes_back_is_followed_only_if_it_stays_there() -> None:
     assert follower.commits == [second, first] and len(daemon.said("history was rewritten")) == 1
 
 
+def test_a_tip_that_was_left_is_believed_only_if_it_stays_there() -> None:
+    """After a forced push a mirror may still show what was there before: no ancestor, and yet no news."""
+    world = World()
+    first = world.commit({"a/x.yaml": config_map("x", "1")})
+    old = world.commit({"a/x.yaml": config_map("x", "2")})
+    follower, daemon = followed(world)
+    world.run(1)
+    new = world.commit({"a/x.yaml": config_map("x", "3")}, parent=first)
+    world.run(45)
+    world.repo.move(MAIN, old)
+    world.run(45)
+    world.repo.move(MAIN, new)
+    world.run(120)
+    assert follower.commits == [old, new] and len(daemon.said("the branch went back")) == 1
+
+
 # -- files that cannot be read ----------
 
 
