@@ -344,4 +344,5 @@ class Cluster:
         resource = self.discovery.preferred.get(id.group_kind) if self.discovery else None
         if resource is None:
             return None
-        return id._replace(namespace=(id.namespace or self.settings.namespace) if resource.namespaced else "")
+        namespace = (id.namespace or self.settings.namespace) if resource.namespaced else ""
+        return id if namespace == id.namespace else id._replace(namespace=namespace)

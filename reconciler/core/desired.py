@@ -107,11 +107,12 @@ class Desired:
         first = self.commit is None
         touched = Touched()
         changes: dict[str, dict[str, ManifestFile | None]] = {}
-        for change in step.changes:
-            changes.setdefault(change.path.rpartition("/")[0] or ".", {})[change.path] = change.file
-            self._commits[change.path] = step.commit
-            if change.file is None:
-                del self._commits[change.path]
+        for path, _, file in step.changes:
+            changes.setdefault(path.rpartition("/")[0] or ".", {})[path] = file
+            if file is None:
+                self._commits.pop(path, None)
+            else:
+                self._commits[path] = step.commit
         for folder, files in changes.items():
             self._fold_folder(folder, files, first, touched)
         self.commit = step.commit

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from .identity import CommitId, GroupKind, Instant, Lane, ObjectId, ObjectRef, Place, UnitKey
 from .manifest import Manifest
 from .problem import Problem
@@ -31,8 +33,7 @@ class Policy:
     adopt: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One object that should exist now. Compared by identity: an object asked for again by the same manifest is the same value.
 
     `json` is the object as it is to be applied, without our own marks, which the engine adds.

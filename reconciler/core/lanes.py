@@ -8,6 +8,7 @@ until every object of the waves before it is healthy. What heals drift waits for
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from .apply import Send, rank
@@ -32,6 +33,16 @@ FIGHT_CAP_SECONDS = 300.0
 
 LOOK_SECONDS = 300.0
 """How long a look counts that found nothing under a name: an object may wait for its wave for hours."""
+
+
+Bucket = tuple[int, int]
+"""A wave, and the rank of a kind in it."""
+
+
+@lru_cache(1_000)  # asked again and again for every object
+def _bucket(kind: str, wave: int) -> Bucket:
+    """Namespaces and definitions come before all waves: what lives in them may stand in any."""
+    return (FIRST_WAVE if kind in ("Namespace", "CustomResourceDefinition") else wave, rank(kind))
 
 
 @dataclass(slots=True, eq=False)
@@ -61,11 +72,6 @@ class Item:
     changes: tuple[Change, ...] = ()  # read-only: which fields it would change
     gone: bool = False  # no longer wanted: an answer still under way is nobody's
 
-    @property
-    def wave(self) -> int:
-        """Its wave. Namespaces and definitions come before all waves: what lives in them may stand in any."""
-        return FIRST_WAVE if self.wanted.id.kind in ("Namespace", "CustomResourceDefinition") else self.wanted.wave
-
     def looked_long_ago(self, now: float) -> bool:
         """Whether somebody may have made meanwhile what did not exist: an apply would be merged into it unasked."""
         return self.send is not None and not self.send.uid and now >= self.looked_at + LOOK_SECONDS
@@ -83,9 +89,9 @@ class Item:
         return self.healed_at + min(FIGHT_CAP_SECONDS, 2.0 ** min(self.heals - FIGHT_FREE_HEALS, 30))
 
     @property
-    def bucket(self) -> tuple[int, int]:
+    def bucket(self) -> Bucket:
         """Its place in the order of its lane."""
-        return (self.wave, rank(self.wanted.id.kind))
+        return _bucket(self.wanted.id.kind, self.wanted.wave)
 
     @property
     def ref(self) -> ObjectRef | None:
@@ -104,8 +110,8 @@ class LaneWork:
     checks: dict[Item, None] = field(default_factory=dict)
     waits: dict[Item, None] = field(default_factory=dict)
     heals: dict[Item, None] = field(default_factory=dict)
-    acts: dict[tuple[int, int], dict[Item, None]] = field(default_factory=dict)
-    moving: dict[tuple[int, int], int] = field(default_factory=dict)
+    acts: dict[Bucket, dict[Item, None]] = field(default_factory=dict)
+    moving: dict[Bucket, int] = field(default_factory=dict)
     unsettled: dict[int, int] = field(default_factory=dict)
     standings: dict[Standing, dict[Item, None]] = field(default_factory=dict)
     left_alone: dict[Item, None] = field(default_factory=dict)  # those of which something is
@@ -173,7 +179,7 @@ class LaneWork:
                 return item
         return None
 
-    def _open(self, key: tuple[int, int]) -> bool:
+    def _open(self, key: Bucket) -> bool:
         wave, _ = key
         if any(count for earlier, count in self.unsettled.items() if earlier < wave):
             return False
@@ -213,10 +219,11 @@ class LaneWork:
                 del self.acts[item.bucket]
 
     def _count(self, item: Item, by: int) -> None:
+        bucket = item.bucket
         if item.phase in MOVING:
-            self.moving[item.bucket] = self.moving.get(item.bucket, 0) + by
+            self.moving[bucket] = self.moving.get(bucket, 0) + by
         if item.standing != "healthy" and item.holds_back:
-            self.unsettled[item.wave] = self.unsettled.get(item.wave, 0) + by
+            self.unsettled[bucket[0]] = self.unsettled.get(bucket[0], 0) + by
         held = self.standings.setdefault(item.standing, {})
         if by > 0:
             held[item] = None

@@ -133,7 +133,7 @@ class ManifestFile(msgspec.Struct, frozen=True, eq=False, gc=False, array_like=T
     @property
     def readable(self) -> bool:
         """Whether the file may be acted on."""
-        return all(problem.severity != "error" for problem in self.problems)
+        return not self.problems or all(problem.severity != "error" for problem in self.problems)
 
 
 def parse(text: bytes, path: str, blob: BlobId, checks: Checks = NO_CHECKS) -> ManifestFile:

@@ -7,7 +7,7 @@ until it closes). Adapters perform, they decide nothing: no retry, no paging, no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .identity import BlobId, ClusterName, CommitId, SourceName
 from .manifest import ManifestFile
@@ -98,8 +98,7 @@ class Commit:
     merged: tuple[CommitId, ...] = ()  # the other parents
 
 
-@dataclass(frozen=True, slots=True)
-class FileChange:
+class FileChange(NamedTuple):
     """One path that a commit changed. `file` is None where the path is gone."""
 
     path: str  # relative to the source's sub-path, "/"-separated

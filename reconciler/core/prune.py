@@ -137,7 +137,7 @@ class Pruner:
         """Note what has come to be wanted, or has ceased to be."""
         claims = self.work.claims
         turned, claims.turned = claims.turned, {}
-        for cluster, id in turned:
+        for cluster, id in turned if self.owned else ():
             live = self.work.clusters[cluster].owned(id)
             unit = self.work.owner(cluster, live) if live is not None else None
             if unit is not None:

@@ -112,9 +112,9 @@ class Work:
         if item.id != id:
             self._unclaim(item)
             item.id = id
-            assert item.ref is not None
-            self.claims.add(item.ref, item)
-            for other in self.claims.of(item.ref):
+            ref = ObjectRef(cluster.name, id)
+            self.claims.add(ref, item)
+            for other in self.claims.of(ref):
                 if other is not item and other.phase in ("done", "blocked", "wait"):
                     self.check(other)
         return item.resource is not None and item.resource.keeps

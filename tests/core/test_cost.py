@@ -61,3 +61,18 @@ def _cost(objects: int, change: dict[str, str]) -> int:
 def test_a_change_costs_as_much_however_many_objects_do_not_change(change: dict[str, str]) -> None:
     few, many = _cost(60, change), _cost(600, change)
     assert few > 500 and abs(many - few) < 60, (few, many)
+
+
+def test_an_object_costs_little_until_it_is_planned() -> None:
+    """At a start with a hundred thousand of them, half of the time is this: some 110 lines of ours for each."""
+
+    def until_planned(objects: int) -> int:
+        world = World()
+        world.commit({f"a{i % 5}/c{i}.yaml": config_map(f"c{i}") for i in range(objects)})
+        daemon = world.daemon()
+        with Lines() as lines:
+            world.until(lambda: daemon.engine.units.units and not daemon.engine.waits_for_plans())
+        return lines.count
+
+    each = (until_planned(300) - until_planned(100)) / 200
+    assert each < 125, each

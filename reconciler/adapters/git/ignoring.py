@@ -41,6 +41,8 @@ class Rules(NamedTuple):
 
     def ignored(self, path: str) -> bool:
         """Whether `path` is left out; folders end in "/"."""
+        if not self.rules:
+            return False
         return any(rule.ignored(path.removeprefix(folder)) for (folder, _), rule in zip(self.key, self.rules, strict=True))
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import pygit2
@@ -70,9 +71,10 @@ def subtree(tree: pygit2.Tree, path: str) -> pygit2.Tree | None:
     return tree
 
 
-def sort_of(entry: Entry) -> Sort | None:
-    """What an entry is; None for a folder."""
-    match int(entry[0], 8) & _TYPE:
+@lru_cache(100)  # of a few modes, however many entries
+def _sort(mode: bytes) -> Sort | None:
+    """What an entry with this mode is; None for a folder."""
+    match int(mode, 8) & _TYPE:
         case 0o040000:
             return None
         case 0o120000:
@@ -127,7 +129,7 @@ class Walk:
         found: dict[str, Node] = {}
         for raw, entry in sorted(entries.items()):
             name, odd = shown(raw)
-            node = self._node(entry, prefix + name, odd, rules)
+            node, _ = self._stands(entry, prefix + name, rules, odd=odd, depth=0)
             if node is not None:
                 found[prefix + name] = node
         return found
@@ -143,11 +145,8 @@ class Walk:
             left, right = before.get(raw), after.get(raw)
             name, name_odd = shown(raw)
             path, path_odd = prefix + name, odd or name_odd
-            old_node = self._node(left, path, path_odd, was) if left is not None else None
-            new_node = self._node(right, path, path_odd, now) if right is not None else None
-            old_folder, new_folder = _folder(left, path, was, depth), _folder(right, path, now, depth)
-            if depth + 1 >= DEPTH_LIMIT:
-                old_node, new_node = _deep(left, path, was) or old_node, _deep(right, path, now) or new_node
+            old_node, old_folder = self._stands(left, path, was, odd=path_odd, depth=depth)
+            new_node, new_folder = self._stands(right, path, now, odd=path_odd, depth=depth)
             if old_node != new_node:
                 yield Difference(path, old_node, new_node)
             if old_folder is not None or new_folder is not None:
@@ -169,42 +168,30 @@ class Walk:
     def _within(self, rules: Rules, prefix: str, entries: Entries) -> Rules:
         """The rules that hold in a folder: those from above and its own."""
         entry = entries.get(RAW_NAME)
-        if entry is None or sort_of(entry) != "file":
+        if entry is None or _sort(entry[0]) != "file":
             return rules
         return rules.within(prefix, entry[2].hex(), self._ignores.rule(self._repository, entry[2]))
 
-    def _node(self, entry: Entry, path: str, odd: bool, rules: Rules) -> Node | None:
-        """What is to be read at `path`, or to be reported there; None for what does not concern us."""
-        _, raw, id = entry
-        if not raw.endswith(SUFFIXES) and raw != RAW_NAME:
-            return None
-        sort = sort_of(entry)
+    def _stands(self, entry: Entry | None, path: str, rules: Rules, *, odd: bool, depth: int) -> tuple[Node | None, bytes | None]:
+        """What is to be read at `path` or to be reported there, and the folder to go down into; None for what does not concern us."""
+        if entry is None:
+            return None, None
+        mode, raw, id = entry
+        sort = _sort(mode)
         if sort is None:
-            return None
+            if rules.ignored(path + "/"):
+                return None, None
+            return (None, id) if depth + 1 < DEPTH_LIMIT else (Node(BlobId(id.hex()), "deep"), None)
         if raw == RAW_NAME:
             if sort == "file" and self._ignores.rule(self._repository, id).whole:
-                return None
-            return Node(BlobId(id.hex()), "ignore" if sort == "file" else sort, odd)
-        if rules.ignored(path):
-            return None
-        return Node(BlobId(id.hex()), sort, odd)
+                return None, None
+            return Node(BlobId(id.hex()), "ignore" if sort == "file" else sort, odd), None
+        if not raw.endswith(SUFFIXES) or rules.ignored(path):
+            return None, None
+        return Node(BlobId(id.hex()), sort, odd), None
 
 
 def _differing(before: Entries, after: Entries) -> list[bytes]:
     """The names at which two folders differ."""
     names = [raw for raw, entry in after.items() if before.get(raw) != entry]
     return names + [raw for raw in before if raw not in after]
-
-
-def _folder(entry: Entry | None, path: str, rules: Rules, depth: int) -> bytes | None:
-    """The entry's id, where it is a folder to go down into."""
-    if entry is None or sort_of(entry) is not None or depth + 1 >= DEPTH_LIMIT or rules.ignored(path + "/"):
-        return None
-    return entry[2]
-
-
-def _deep(entry: Entry | None, path: str, rules: Rules) -> Node | None:
-    """A folder nested too deep to go into, as something to report."""
-    if entry is None or sort_of(entry) is not None or rules.ignored(path + "/"):
-        return None
-    return Node(BlobId(entry[2].hex()), "deep")
