@@ -269,7 +269,6 @@ class Run:
         leader = self.timeline.leader()
         if leader is None or not self.outcome.rests:
             return
-        self.checks.excuses = (*self.checks.excuses, "Reconciling")
         self.checks.at_rest(leader)
         if self.future.level != "none":
             silence(world, self.checks)

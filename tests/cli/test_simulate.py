@@ -80,7 +80,7 @@ def test_the_example_becomes_healthy() -> None:
         "clusters/us/shop us Healthy 6 6 0 0",
         "5 of 5 units healthy; objects: 78 made, 0 changed, 0 deleted.",
         "142 requests (90 writes), 3 commits.",
-        "1s of virtual time, seed 0: all checks held (249 looks).",
+        "1s of virtual time, seed 0: all checks held (327 looks).",
     ]
     assert done.exit_code == 0
     assert "s of real time" in done.stderr
