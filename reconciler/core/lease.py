@@ -39,13 +39,14 @@ ACT_SECONDS = TERM_SECONDS * 2 / 3
 SPARE_SECONDS = 5.0
 """How long before the end of the term a write is given up: it must have had its effect, or never have one, when another begins."""
 NAME = "reconciler"
+SOMEBODY = "somebody whose Lease was deleted perhaps"
 
 
 class Lease:
     """One daemon's side of the Lease.
 
     `on_change()` is called when it begins or ceases to lead, or learns of another holder; `on_absent()` when it cannot be made, since
-    its namespace is not there (any more).
+    its namespace is not there (any more); `is_first(then)` finds out whether no daemon has ever recorded anything here.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Lease:
         identity: str,
         on_change: Callable[[], None],
         on_absent: Callable[[], None],
+        is_first: Callable[[Callable[[bool], None]], None],
     ) -> None:
         self.wire = wire
         self.home = home
@@ -65,6 +67,7 @@ class Lease:
         self._path = f"{self._collection}/{NAME}"
         self._on_change = on_change
         self._on_absent = on_absent
+        self._is_first = is_first
         self._held_until = 0.0
         self._seen: tuple[str, str] = ("", "")  # (resourceVersion, holder) as last read
         self._seen_at = 0.0
@@ -108,10 +111,7 @@ class Lease:
     def _read(self, answer: Answer) -> None:
         if answer.status == 404:
             self._end()  # whoever deleted it may have deleted more
-            if self._seen[1] in ("", self.identity) or self.wire.now.steady >= self._seen_at + TERM_SECONDS:
-                self._take("")
-            else:  # somebody deleted it under its holder, who does not know that yet, and acts
-                self._again(STANDBY_SECONDS)
+            self._absent()
             return
         if answer.status != 200:
             self._again(RETRY_SECONDS)
@@ -132,6 +132,24 @@ class Lease:
             # A person took it from us, perhaps: whoever holds it may act from now on, and our term ends with this.
             self.holder, self._held_until = holder, 0.0
             self._on_change()
+        self._again(STANDBY_SECONDS)
+
+    def _absent(self) -> None:
+        """It was never made; or somebody deleted it under its holder, who does not know that yet, and acts."""
+        if not self._seen[1]:
+            self._is_first(self._first)
+        elif self._seen[1] == self.identity or self.wire.now.steady >= self._seen_at + TERM_SECONDS:
+            self._take("")
+        else:
+            self._again(STANDBY_SECONDS)
+
+    def _first(self, is_first: bool) -> None:
+        if is_first:
+            self._take("")
+            return
+        self._seen, self._seen_at = ("", SOMEBODY), self.wire.now.steady
+        self.holder = SOMEBODY
+        self._on_change()
         self._again(STANDBY_SECONDS)
 
     def _take(self, version: str) -> None:

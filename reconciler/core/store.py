@@ -35,7 +35,8 @@ class Store:
         self.settings = settings
         self.clusters = clusters
         self.home = clusters[settings.home]
-        self.lease = Lease(wire, self.home, settings.store_namespace, settings.identity, self._lease_changed, self._make_namespace)
+        namespace, identity = settings.store_namespace, settings.identity
+        self.lease = Lease(wire, self.home, namespace, identity, self._lease_changed, self._make_namespace, self._is_first)
         self.markers = Markers(wire, settings, lambda: self.write_seconds, on_change)
         for cluster in clusters.values():
             cluster.on_doubt = self.verify
@@ -119,6 +120,17 @@ class Store:
         self._on_change()
 
     # -- reading ----------
+
+    def _is_first(self, then: Callable[[bool], None]) -> None:
+        """Whether nothing is recorded; where nobody can tell, something may be."""
+
+        def answered(answer: Answer) -> None:
+            try:
+                then(answer.status == 200 and not msgspec.json.decode(answer.body).get("items"))
+            except (msgspec.DecodeError, AttributeError):
+                then(False)
+
+        self.home.ask("GET", self._secrets, answered, query=(("labelSelector", LABEL), ("limit", "1")))
 
     def _load(self) -> None:
         self._round += 1

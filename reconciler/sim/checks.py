@@ -32,7 +32,7 @@ import msgspec
 
 from reconciler.core.identity import ClusterName, ObjectId, SourceName, UnitKey
 from reconciler.core.lease import TERM_SECONDS
-from reconciler.core.messages import Answer, Effect, Fetched, Input, Log, Push, Pushed, Request
+from reconciler.core.messages import Answer, Effect, Input, Log, Push, Pushed, Request
 from reconciler.core.ownership import COMMIT, DIGEST, FIELD_MANAGER, MANAGED_BY, OWNER
 from reconciler.core.prune import PROTECTED, UNIT_COUNT, UNIT_FREE, UNIT_SHARE
 from reconciler.core.report import SHOWN_OBJECTS, UnitReport
@@ -66,11 +66,10 @@ class Broken(AssertionError):
 
 @dataclass
 class Lives:
-    """What is known of one daemon: which request went where, and how far it has read."""
+    """What is known of one daemon: which request went where, and until when it may lead."""
 
     in_flight: Counter[str] = field(default_factory=Counter)
     asked: dict[int, str] = field(default_factory=dict)
-    read: dict[str, int] = field(default_factory=dict)  # source -> number of the tip last read
     leads_until: float = 0.0
 
 
@@ -147,7 +146,7 @@ class Checks:
             if self.world.steady >= life.leads_until:
                 raise Broken("I38", f"{effect.method} {effect.path} by {daemon.identity}, which does not hold the Lease")
             for other in self.world.daemons:
-                if other is not daemon and other.engine.store.leading:
+                if other is not daemon and other.stopped_until < self.world.steady and other.engine.store.leading:
                     raise Broken("I38", f"{daemon.identity} and {other.identity} act at the same time")
         if effect.method == "DELETE":
             self._deletion_is_fenced(effect)
@@ -162,7 +161,7 @@ class Checks:
         """Something goes wrong: what then cannot be held against the daemon."""
         if fault.kind == "zombie" and isinstance(message, Request):
             self._zombies[daemon, message.id] = None
-        if fault.kind == "stale refs" and not self._life(daemon).read:
+        if fault.kind == "stale refs" and all(source.desired.commit is None for source in daemon.engine.sources.values()):
             self._misled[daemon] = None
 
     def answered(self, daemon: Daemon, effect: Effect, answer: Input) -> None:
@@ -180,13 +179,6 @@ class Checks:
         life = self._life(daemon)
         if isinstance(message, Answer) and message.id in life.asked:
             life.in_flight[life.asked.pop(message.id)] -= 1
-        if isinstance(message, Fetched) and isinstance(message.steps, tuple):
-            commit = message.steps[-1].commit.id
-            for name, truth in self.truths.items():
-                truth.update()
-                number = truth.number(commit)
-                if number >= 0:
-                    life.read[name] = number
 
     # -- what changes ----------
 
@@ -264,10 +256,10 @@ class Checks:
         if truth is None:
             return
         truth.update()
-        life = self._life(actor.daemon)
-        if owner.source not in life.read:
+        read = actor.daemon.engine.sources[owner.source].desired.commit
+        if read is None:
             raise Broken("I07", f"{key[1]} on {cluster} was deleted before anything was read")
-        tip = life.read[owner.source]
+        tip = truth.number(read.id)
         want = truth.want(key, tip)
         self.met["I28"] += 1
         if want is not None and not want.may_recreate:

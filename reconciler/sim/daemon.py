@@ -43,7 +43,10 @@ class Stream:
 
 @dataclass(eq=False)
 class Daemon:
-    """One life of a daemon: its engine, what it did, and what is under way to it."""
+    """One life of a daemon: its engine, what it did, and what is under way to it.
+
+    Until `stopped_until` the process does not run, though it lives: SIGSTOP, a machine that is moved.
+    """
 
     identity: str
     engine: Engine
@@ -52,6 +55,7 @@ class Daemon:
     inbox: list[Input] = field(default_factory=list)
     streams: dict[int, Stream] = field(default_factory=dict)
     dead: bool = False
+    stopped_until: float = 0.0
 
     @property
     def report(self) -> Report:

@@ -135,6 +135,11 @@ class World:
             self.kill(daemon)
             self.network.later(down_seconds, lambda: self.start(daemon.engine.settings))
 
+    def stop(self, daemon: Daemon, seconds: float) -> None:
+        """A process does not run for so long, and knows nothing of that: what comes to it meanwhile waits."""
+        daemon.stopped_until = self.steady + seconds
+        self.network.later(seconds, lambda: None)
+
     # -- people ----------
 
     @property
@@ -201,6 +206,8 @@ class World:
     def _next(self) -> float:
         due = self._queue[0][0] if self._queue else float("inf")
         for daemon in self.daemons:
+            if daemon.stopped_until > self.steady:
+                continue
             if daemon.inbox:
                 return self.steady
             wake = daemon.engine.wake_at
@@ -217,6 +224,8 @@ class World:
         while queue and queue[0][0] <= self.steady:
             heapq.heappop(queue)[2]()
         for daemon in list(self.daemons):
+            if daemon.stopped_until > self.steady:
+                continue
             wake = daemon.engine.wake_at
             if daemon.inbox or (wake is not None and wake <= self.steady) or not daemon.sent:
                 self._step(daemon)

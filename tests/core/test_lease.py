@@ -163,6 +163,18 @@ def test_whoever_stands_by_does_not_take_a_deleted_lease_while_its_holder_may_st
     assert leads(world, one) or leads(world, other)
 
 
+def test_whoever_begins_anew_does_not_take_a_deleted_lease_at_once_either() -> None:
+    """What is recorded says that there was a daemon before: it may not know yet that its Lease is gone."""
+    world = World()
+    one, other = two(world)
+    world.kill(other)
+    world.run(3)
+    world.call("DELETE", LEASE)
+    late = world.daemon("late")
+    world.never(lambda: leads(world, one) and leads(world, late), 120)
+    assert leads(world, one)
+
+
 def garbage(effect: Request, perform: Perform) -> Input:
     return Answer(effect.id, 200, b'{"metadata": []}')
 

@@ -63,6 +63,11 @@ class People:
             "others push": self.others_push,
             "climb": self.climb,
             "foreign object": self.foreign,
+            "stop the process": self.stop,
+            "delete namespace": self.delete_namespace,
+            "hold deletion": self.hold_deletion,
+            "drop definition": self.drop_definition,
+            "scale by hand": self.scale,
         }
 
     def act(self, world: World) -> None:
@@ -200,6 +205,27 @@ class People:
         body = json.loads(config_map(f"apps-a-{self.draw.below(6)}", "foreign"))
         world.call("POST", "/api/v1/namespaces/default/configmaps", body)
 
+    def delete_namespace(self, world: World) -> None:
+        world.call("DELETE", "/api/v1/namespaces/shop")
+
+    def hold_deletion(self, world: World) -> None:
+        """A finalizer that somebody takes off only later, and then by hand."""
+        if found := self._ours(world):
+            cluster, path, name = found
+            at = f"{path}/{name}"
+            world.call("PATCH", at, {"metadata": {"finalizers": ["example.org/slow"]}}, cluster, MERGE)
+            off = self.draw.between(5.0, 300.0)
+            world.network.later(off, lambda: world.call("PATCH", at, {"metadata": {"finalizers": None}}, cluster, MERGE))
+
+    def drop_definition(self, world: World) -> None:
+        world.call("DELETE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.org")
+
+    def scale(self, world: World) -> None:
+        path = "/apis/apps/v1/namespaces/default/deployments"
+        _, body = world.call("GET", path)
+        for item in body.get("items", ())[:1]:
+            world.call("PATCH", f"{path}/{item['metadata']['name']}/scale", {"spec": {"replicas": 4}}, content=MERGE)
+
     def lose(self, world: World) -> None:
         world.network.cut_off(self.draw.one(self.clusters), self.draw.between(1.0, 200.0))
 
@@ -215,6 +241,10 @@ class People:
     def crash(self, world: World) -> None:
         if daemon := self._daemon(world):
             world.crash(daemon, self.draw.between(0.0, 90.0))
+
+    def stop(self, world: World) -> None:
+        if daemon := self._daemon(world):
+            world.stop(daemon, self.draw.between(5.0, 120.0))
 
     def jump(self, world: World) -> None:
         world.wall_offset += self.draw.between(-7200.0, 7200.0)
