@@ -156,7 +156,7 @@ def _masked(value: Any, depth: int) -> Any:
     secret = value.get("kind") == "Secret"
     return {
         key: dict.fromkeys(held, _MASK) if secret and key in ("data", "stringData") and isinstance(held, dict) else _masked(held, depth + 1)
-        for key, held in value.items()
+        for key, held in sorted(value.items())  # a record that was read back has its keys in another order
     }
 
 
