@@ -12,7 +12,6 @@ from .measure import Result, Sizes
 from .world import NAMESPACE, World, Worlds, config_map
 from .yardsticks import timed
 
-LEASE = "/apis/coordination.k8s.io/v1/namespaces/reconciler-system/leases/reconciler"
 SHARE_GOAL = 5.0  # times the processor time of the smallest tree
 
 
@@ -102,8 +101,7 @@ def start(worlds: Worlds, sizes: Sizes, profile: Path | None) -> Result:
                     found = daemon.wait(lambda seen: seen["planned_at"], "all is planned", 0.3)
                     cpu.append(found["planned_cpu"])
                     seconds.append(found["planned_at"] - daemon.started_at)
-                    daemon.stop(gently=False)
-                    world.access.request("DELETE", LEASE)  # else the next one waits until it has expired
+                    daemon.stop()  # gently: the Lease is given back, else the next one waits until it has expired
                 goal = (20 if cache == "cold" else 2) if largest else None
                 result.add(f"{cache}, {files} files", "s", seconds, goal=goal)
                 result.add(f"{cache}, {files} files: processor time", "s", cpu)
