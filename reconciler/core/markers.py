@@ -123,7 +123,11 @@ class Markers:
         make_namespace(cluster, self.settings.store_namespace, made)
 
     def _write(self, cluster: Cluster, installation: str, version: str) -> None:
-        """Write the mark over the `version` that was read, "" where there was none."""
+        """Write the mark over the `version` that was read, "" where there was none; not at all where the Lease was lost meanwhile."""
+        seconds = self._write_seconds()
+        if not seconds:
+            self._pinning.pop(cluster.name, None)
+            return
         name = name_of(installation)
         body = {
             "apiVersion": "v1",
@@ -145,7 +149,7 @@ class Markers:
         method: Method = "PUT" if version else "POST"
         path = f"{self._path}/{name}" if version else self._path
         text = msgspec.json.encode(body)
-        cluster.write(method, path, answered, self._write_seconds(), body=text, content_type="application/json")
+        cluster.write(method, path, answered, seconds, body=text, content_type="application/json")
 
     def _pinned(self, cluster: Cluster, installation: str, problem: str) -> None:
         self._pinning.pop(cluster.name, None)

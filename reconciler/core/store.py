@@ -37,7 +37,7 @@ class Store:
         self.home = clusters[settings.home]
         namespace, identity = settings.store_namespace, settings.identity
         self.lease = Lease(wire, self.home, namespace, identity, self._lease_changed, self._make_namespace, self._is_first)
-        self.markers = Markers(wire, settings, lambda: self.write_seconds, on_change)
+        self.markers = Markers(wire, settings, lambda: self.write_seconds if self.lease.leading else 0.0, on_change)
         for cluster in clusters.values():
             cluster.on_doubt = self.verify
         self.ready = False

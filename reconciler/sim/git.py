@@ -99,7 +99,8 @@ class Repo:
         line = self._line(ours)
         base = next((self.commits[id][1] for id in self._line(theirs) if id in line), {})
         mine = self.commits[theirs][1]
-        changed = {path: mine.get(path) for path in (*base, *mine) if base.get(path) != mine.get(path)}
+        there = self.commits[ours][1]
+        changed = {p: mine.get(p) for p in (*base, *mine) if base.get(p) != mine.get(p) and (p in mine or p in there)}
         return self.commit(changed, into, subject=f"Merge {ref.removeprefix('refs/heads/')}")
 
     def move(self, ref: str, commit: CommitId | None) -> None:

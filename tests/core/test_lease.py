@@ -256,3 +256,19 @@ def test_two_never_act_at_once(faults: list[tuple[Any, int, str, float]]) -> Non
     world.commit({"a/x.yaml": config_map("x", "last")})
     world.run(10)
     assert world.get("x")["data"] == {"v": "last"}  # type: ignore[index]
+
+
+def test_a_cluster_is_tied_by_the_daemon_that_leads_only() -> None:
+    """What was to be tried again when the cluster answers comes before the Lease is ours again."""
+    world = World()
+    one = world.daemon()
+    world.rule(asks("POST", "/configmaps"), says(500))
+    world.until(lambda: one.said("cluster not ours to act on"), 20)
+    world.network.cut_off("eu", 60)
+    world.until(lambda: not leads(world, one), 60)
+    world.rule(lambda e: isinstance(e, Request) and e.method in ("PUT", "POST") and "/leases" in e.path, says(500), times=5)
+    before = len(one.sent)
+    world.until(lambda: leads(world, one), 120)
+    begun = next(n for n, e in enumerate(one.sent[before:]) if isinstance(e, Request) and "/leases" in e.path)
+    early = [e for e in one.sent[before + begun : -1] if isinstance(e, Request) and e.method != "GET" and "/configmaps" in e.path]
+    assert early == []
