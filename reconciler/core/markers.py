@@ -78,7 +78,7 @@ class Markers:
         self._pinning[cluster.name] = None
 
         def answered(answer: Answer) -> None:
-            if again and answer.status != 200:
+            if again and answer.status != 200 and self.pins.get(cluster.name) == "":
                 self._pinning.pop(cluster.name, None)  # nobody knows: that ends nothing
             else:
                 self._seen(cluster, installation, answer)

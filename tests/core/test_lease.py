@@ -272,3 +272,18 @@ def test_a_cluster_is_tied_by_the_daemon_that_leads_only() -> None:
     begun = next(n for n, e in enumerate(one.sent[before:]) if isinstance(e, Request) and "/leases" in e.path)
     early = [e for e in one.sent[before + begun : -1] if isinstance(e, Request) and e.method != "GET" and "/configmaps" in e.path]
     assert early == []
+
+
+def test_a_cluster_that_was_lost_while_its_mark_was_looked_at_is_tied_again() -> None:
+    """The look that began before the outage must not be the last one."""
+    world = World()
+    world.commit({"a/x.yaml": config_map("x")})
+    one = world.daemon()
+    world.settle(one)
+    slow = world.rule(asks("GET", "system/configmaps"), lambda e, perform: Answer(e.id, 0, error="no answer in time"), seconds=30)
+    world.rule(asks("PATCH", "/x"), lambda e, perform: Answer(e.id, 0, error="connection reset"))
+    world.commit({"a/x.yaml": config_map("x", "2")})
+    world.until(lambda: slow.used, 60)
+    world.network.cut_off("eu", 5)
+    world.run(90)
+    assert [unit.state for unit in one.report.units] == ["Healthy"]
