@@ -11,7 +11,7 @@ Names in brackets are those of the fault catalogue (specs: reliability-security,
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
@@ -115,29 +115,33 @@ class Script:
 
 
 class Chance:
-    """Faults drawn by a seed. `drawn` is the script that does the same again.
+    """Faults drawn by a seed: each kind in the share of its points that `rates` says. `drawn` is the script that does the same again.
 
-    Two levels, so that seeds differ in kind and not in luck alone: a seed arms a share of the kinds of fault, each with a rate of its
-    own. After `limit` faults it lets everything pass.
+    After `limit` faults it lets everything pass.
     """
 
-    def __init__(self, draw: Draw, kinds: Sequence[str], rate: float, share: float = 0.4, limit: float = float("inf")) -> None:
+    def __init__(self, draw: Draw, rates: Mapping[str, float], limit: float = float("inf")) -> None:
         self.drawn: dict[int, Fault] = {}
         self._draw = draw
         self._limit = limit
-        self._armed = {kind: rate * draw.between(0.2, 2.0) for kind in kinds if draw.chance(share)}
+        self._rates = rates
 
     def at(self, point: Point) -> Fault | None:
         """Draw for this point."""
         chosen: Fault | None = None
         if len(self.drawn) >= self._limit:
             return None
-        for kind, rate in self._armed.items():
+        for kind, rate in self._rates.items():
             if KINDS[kind].strikes(point.message) and self._draw.chance(rate) and chosen is None:
                 chosen = Fault(kind, round(self._draw.between(*KINDS[kind].seconds), 3))
         if chosen is not None:
             self.drawn[point.number] = chosen
         return chosen
+
+
+def armed(draw: Draw, kinds: Iterable[str], rate: float, share: float = 0.4) -> dict[str, float]:
+    """A share of the kinds, each with a rate of its own about `rate`: so seeds differ in kind and not in luck alone."""
+    return {kind: rate * draw.between(0.2, 2.0) for kind in kinds if draw.chance(share)}
 
 
 # -- what they do ----------
@@ -146,9 +150,9 @@ Strike = Callable[["Network", "Daemon", Any, Fault], None]
 
 
 class Kind(NamedTuple):
-    """A kind of fault: which messages it strikes, what it does, the range of its seconds, and how much more often than others it strikes.
+    """A kind of fault: its name in the catalogue, which messages it strikes, what it does, and the range of its seconds.
 
-    What strikes rare messages must strike them more often, or no run would ever see it.
+    `weight` says how much more often it must be drawn than others to be seen as often, where it strikes messages that are rare.
     """
 
     catalogue: str

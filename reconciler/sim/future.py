@@ -25,7 +25,7 @@ from reconciler.lib.scrub import scrub
 
 from .checks import Broken, Checks
 from .daemon import Daemon
-from .faults import KINDS, Chance, Draw, Fault, Point, Schedule, Script
+from .faults import KINDS, Chance, Draw, Fault, Point, Schedule, Script, armed
 from .git import MAIN, Parse
 from .people import PERSON, Approver, Hand
 from .pristine import Pristine
@@ -161,8 +161,8 @@ class Run:
         self.outcome = Outcome(left=len(future.steps))
 
     def _chance(self) -> Schedule:
-        mood = self.mood
-        return Chance(Draw(f"faults {self.future.seed}"), tuple(KINDS), mood.rate, mood.share, mood.faults)
+        draw, mood = Draw(f"faults {self.future.seed}"), self.mood
+        return Chance(draw, armed(draw, KINDS, mood.rate, mood.share), mood.faults)
 
     def go(self) -> Outcome:
         """From the first commit to the end, or to the first check that does not hold."""

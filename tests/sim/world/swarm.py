@@ -15,7 +15,7 @@ from reconciler.kinds import KINDS
 from reconciler.sim.cluster.settings import Settings as Behaviour
 from reconciler.sim.daemon import Daemon
 from reconciler.sim.faults import KINDS as FAULTS
-from reconciler.sim.faults import Chance, Draw, Schedule, Script
+from reconciler.sim.faults import Chance, Draw, Schedule, armed
 from reconciler.sim.git import MAIN
 from reconciler.sim.trial import Act, Outcome, Workload, run
 from reconciler.sim.world import World
@@ -308,7 +308,7 @@ def workload(seed: int) -> Workload:
 def chance(seed: int) -> Chance:
     """The faults of a seed."""
     draw = Draw(f"faults {seed}")
-    return Chance(draw, tuple(FAULTS), RATE * draw.between(0.0, 1.0))
+    return Chance(draw, armed(draw, FAULTS, RATE * draw.between(0.0, 1.0)))
 
 
 def swarm(seed: int, schedule: Schedule | None = None) -> tuple[Outcome, Chance | None]:
@@ -317,8 +317,3 @@ def swarm(seed: int, schedule: Schedule | None = None) -> tuple[Outcome, Chance 
     chosen = schedule if schedule is not None else drawn
     assert chosen is not None
     return run(workload(seed), seed, chosen, jitter=True), drawn
-
-
-def script(drawn: Chance) -> Script:
-    """What was drawn, as a script."""
-    return Script(dict(drawn.drawn))

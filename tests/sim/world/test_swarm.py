@@ -20,7 +20,8 @@ from .swarm import swarm
 ROOT = Path(__file__).parents[3]
 TOGETHER = 25
 EVERYDAY, DEEP = 300, 5000
-ARMED_SEEDS = 4
+ARMED_SEEDS, ARMED_LIMIT = 4, 20
+"""So many runs of each kind of fault, and more until it strikes: not every world has a status branch to push to."""
 
 
 def explain(seed: int, drawn: Chance, failure: str) -> str:
@@ -54,13 +55,14 @@ def test_every_check_holds_deep(first: int) -> None:
 def test_a_kind_of_fault_strikes_and_is_survived(kind: str) -> None:
     """Each alone, often: a fault that is never reached proves nothing."""
     struck = 0
-    for seed in range(1_000_000, 1_000_000 + ARMED_SEEDS):
-        often = Chance(Draw(f"{kind} {seed}"), (), 0.0)
-        often._armed[kind] = min(0.5, 0.03 * KINDS[kind].weight)
-        outcome, _ = swarm(seed, often)
-        assert outcome.failure == "", f"seed {seed}, {kind} {list(often.drawn)}: {outcome.failure}"
+    for number in range(ARMED_LIMIT):
+        often = Chance(Draw(f"{kind} {1_000_000 + number}"), {kind: min(0.5, 0.03 * KINDS[kind].weight)})
+        outcome, _ = swarm(1_000_000 + number, often)
+        assert outcome.failure == "", f"seed {1_000_000 + number}, {kind} {list(often.drawn)}: {outcome.failure}"
         struck += outcome.reached[kind]
-    assert struck > 0
+        if struck and number + 1 >= ARMED_SEEDS:
+            return
+    pytest.fail(f"{kind} struck in none of {ARMED_LIMIT} runs")
 
 
 def test_a_script_repeats_what_was_drawn() -> None:
