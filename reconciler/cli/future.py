@@ -111,6 +111,8 @@ def read(path: Path, since: str, config: Path | None, source: str, reader: Reade
         ConfigError: there is nothing of that name, or the configuration cannot be used.
     """
     loaded = _config(config)
+    if source and loaded is None:
+        raise ConfigError("--source goes with a configuration, and there is none")
     chosen = revision.chosen(loaded, source) if loaded is not None else None
     top, inside = _top(path, chosen.settings.path if chosen is not None else "", since)
     settings = chosen.settings if chosen is not None else _settings(top or path)

@@ -49,7 +49,10 @@ def _only(ctx: click.Context, param: click.Parameter, value: str | None) -> Only
         if deed:
             deeds.append(int(deed[1]))
         elif fault and (kind := fault[2].replace("-", " ")) in KINDS:
-            faults[int(fault[1])] = Fault(kind, float(fault[3] or 0.0))
+            # What lasts longer than the run waits for would look like a bug of the daemon.
+            if (seconds := float(fault[3] or 0.0)) > (limit := KINDS[kind].seconds[1]):
+                raise click.BadParameter(f"{part!r} lasts too long: {limit:g} s at most", ctx, param)
+            faults[int(fault[1])] = Fault(kind, seconds)
         else:
             raise click.BadParameter(f'{part!r} is neither a fault such as "12:crash-after:3.5" nor a deed such as "deed:2"', ctx, param)
     return Only(faults, tuple(deeds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import chdir
@@ -79,7 +80,7 @@ def test_the_example_becomes_healthy() -> None:
         "clusters/lab/many lab Healthy 60 60 0 0",
         "clusters/us/shop us Healthy 6 6 0 0",
         "5 of 5 units healthy; objects: 78 made, 0 changed, 0 deleted.",
-        "142 requests (90 writes), 3 commits.",
+        "143 requests (90 writes), 3 commits.",
         "1s of virtual time, seed 0: all checks held (327 looks).",
     ]
     assert done.exit_code == 0
@@ -158,9 +159,9 @@ def test_a_schedule_can_be_repeated(tmp_path: Path) -> None:
         return [event for event in events if event["what"] == "fault" or event["text"].startswith("deed")]
 
     first = faults()[0]
-    kind, _, seconds = first["text"].partition(": ")
-    seconds = seconds.partition("down for ")[2].removesuffix(" s")
-    only = f"{first['who'].removeprefix('point ')}:{kind.replace(' ', '-')}:{seconds}"
+    kind, _, rest = first["text"].partition(": ")
+    seconds = re.search(r"(?:down for |\()([0-9.]+) s", rest)
+    only = f"{first['who'].removeprefix('point ')}:{kind.replace(' ', '-')}" + (f":{seconds[1]}" if seconds else "")
     again = faults("--only", f"{only},deed:2")
     assert again[0] == first
     assert [event["text"].partition(":")[0] for event in again[1:]] == ["deed 2"]
@@ -240,6 +241,8 @@ def test_time_that_does_not_suffice_is_told(tmp_path: Path) -> None:
         (["--only", "1:late:3"], "--only goes with --faults"),
         (["--faults", "some", "--only", "1:sabotage"], "neither a fault"),
         (["--faults", "some", "--only", "x"], "neither a fault"),
+        (["--faults", "some", "--only", "1:crash-after:999999"], "lasts too long: 40 s at most"),
+        (["--source", "x"], "--source goes with a configuration"),
         (["--until", "10"], "must be a span of time"),
         (["--config", "missing.yaml"], "missing.yaml"),
         (["pods"], "20,000 pods"),
