@@ -93,6 +93,8 @@ def main() -> int:
     if unknown := [name for name in asked.names if name not in known]:
         parser.error(f"no benchmark {unknown[0]}; known are {', '.join(known)}")
     if asked.profiles:
+        if asked.profiles.exists() and not asked.profiles.is_dir():
+            parser.error(f"--profiles: {asked.profiles} is no folder")
         asked.profiles.mkdir(parents=True, exist_ok=True)
     try:
         results = run(asked.names, TINY if asked.tiny else Sizes(), lambda line: print(line, file=sys.stderr, flush=True), asked.profiles)

@@ -18,7 +18,7 @@ from .suites import SUITES
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--suite", type=click.Choice([suite.name for suite in SUITES]), help="Run this suite alone: what does it catch by itself?")
-@click.option("--jobs", default=1, show_default=True, help="Copies of the tree to work in at once.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Copies of the tree to work in at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcomes as JSON, and nothing else.")
 def main(names: tuple[str, ...], suite: str | None, jobs: int, as_json: bool) -> None:
     """Plant bugs in a copy of the program and see which suite notices. NAME: all whose name holds it."""
