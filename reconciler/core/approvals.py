@@ -35,6 +35,7 @@ class Idle(NamedTuple):
     message: str
     spent: bool
 
+
 def find(source: Source, unit: UnitKey, gate: Gate, cluster: str = "") -> Approved | None:
     """The approval of exactly this gate among the source's manifests."""
     for manifest in source.desired.kinds.get(APPROVAL, {}).values():

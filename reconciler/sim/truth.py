@@ -49,8 +49,6 @@ class Version(NamedTuple):
 class _Folder:
     files: dict[str, bytes]
     held: tuple[Manifest, ...] = ()
-    is_readable: bool = True
-    ever_readable: bool = False
 
 
 @dataclass
@@ -102,11 +100,6 @@ class Truth:
         """All that the newest tip wants."""
         return {key: versions[-1].want for key, versions in self.versions.items() if versions[-1].want is not None}
 
-    def is_held(self, unit: str) -> bool:
-        """Whether a folder cannot be read whole now."""
-        folder = self._folders.get(unit)
-        return folder is not None and not folder.is_readable
-
     # -- reading ----------
 
     def _tip(self, commit: CommitId) -> None:
@@ -149,12 +142,10 @@ class Truth:
             held = self._folders.get(path)
             if held is not None and held.files == texts:
                 continue
-            made = _Folder(texts, held.held if held else (), ever_readable=held is not None and held.ever_readable)
-            made.is_readable = all(files[name].readable for name in texts)
-            if made.is_readable:
-                made.held = tuple(m for name in sorted(texts) for m in files[name].manifests)
-                made.ever_readable = True
-            self._folders[path] = made
+            if all(files[name].readable for name in texts):
+                self._folders[path] = _Folder(texts, tuple(m for name in sorted(texts) for m in files[name].manifests))
+            else:
+                self._folders[path] = _Folder(texts, held.held if held else ())
 
     def _add(self, now: dict[Key, Want], folder: str, manifest: Manifest) -> None:
         if (manifest.group, manifest.kind) in self.kinds or manifest.kind == "Approval":

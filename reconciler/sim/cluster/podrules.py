@@ -16,7 +16,6 @@ from .errors import Cause, duplicate, invalid_value, not_found_value, required, 
 from .store import Json
 
 PORTS_WORDS = "must be between 1 and 65535, inclusive"
-_PORT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _POLICIES = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 # In the order in which they are looked at.
