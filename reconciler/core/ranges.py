@@ -15,6 +15,9 @@ from .identity import ClusterName, CommitId, UnitKey
 if TYPE_CHECKING:
     from .store import Store
 
+CLOSE_SECONDS = 10.0
+"""When a range that could not be removed is looked at again."""
+
 Pair = tuple[UnitKey, ClusterName]
 
 
@@ -73,7 +76,18 @@ class Ranges:
         """Nothing is left to delete."""
         if _key(pair) in self._store.records and pair not in self._saving and self._act:
             self._saving[pair] = None
-            self._store.save(_key(pair), None, lambda _: self._saving.pop(pair, None))
+            self._store.save(_key(pair), None, lambda ok: self._closed(pair, ok))
+
+    def _closed(self, pair: Pair, ok: bool) -> None:
+        if ok:
+            self._saving.pop(pair, None)
+            return
+
+        def again() -> None:
+            self._saving.pop(pair, None)
+            self._on_saved(pair)
+
+        self._store.wire.after(("close", pair), CLOSE_SECONDS, again)
 
     def pairs(self) -> list[Pair]:
         """Of which units in which clusters ranges are written down."""

@@ -677,3 +677,20 @@ def test_a_unit_that_was_small_when_something_began_to_wait_has_a_budget_all_the
     world.commit(dict.fromkeys(list(many)[1:]))
     world.settle(daemon)
     assert len(world.names()) == 6, "five of seven wait"
+
+
+def test_a_range_whose_end_could_not_be_written_is_ended_later() -> None:
+    """And until then it is not all settled: else it would be written out of the blue."""
+    world = World()
+    world.commit({f"a/{n}.yaml": config_map(f"c{n}") for n in range(8)})
+    daemon = world.daemon()
+    world.settle(daemon)
+    world.commit({f"a/{n}.yaml": None for n in range(4)})
+    world.settle(daemon)
+    refused = world.rule(asks("DELETE", "/secrets/"), says(500))
+    world.commit({f"a/{n}.yaml": config_map(f"c{n}") for n in range(4)})
+    world.until(lambda: refused.used, 20)
+    world.run(1)
+    assert not daemon.report.settled
+    world.settle(daemon)
+    assert not [key for key in daemon.engine.store.records if key.startswith("prune:")]
