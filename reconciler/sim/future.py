@@ -182,7 +182,7 @@ class Run:
         outcome.only = Only(drawn, self.deeds)
         outcome.trace, outcome.virtual_seconds = world.network.trace, world.steady - START
         outcome.counts, outcome.totals, outcome.met = self.timeline.counts, self.timeline.totals, self.checks.met
-        leader = self.timeline.leader()
+        leader = self.world.leader
         outcome.report = leader.report if leader is not None else None
         return outcome
 
@@ -230,7 +230,7 @@ class Run:
         self.approver.look()
         if self.approver.pending:
             return False
-        leader = self.timeline.leader()
+        leader = self.world.leader
         if leader is None or any(cluster.state != "up" for cluster in leader.engine.clusters.values()):
             return False
         quiet = self.world.steady - self.timeline.moved_at > QUIET_SECONDS and self._is_read(leader)
@@ -266,7 +266,7 @@ class Run:
             self.outcome.rests = self._settle(REST_SECONDS + QUIET_SECONDS)
             if not self.outcome.rests:
                 raise Broken("I51", f"not at rest {REST_SECONDS + QUIET_SECONDS:g} s after the last fault")
-        leader = self.timeline.leader()
+        leader = self.world.leader
         if leader is None or not self.outcome.rests:
             return
         self.checks.at_rest(leader)
@@ -276,7 +276,7 @@ class Run:
 
 
 def _standing(timeline: Timeline) -> str:
-    leader = timeline.leader()
+    leader = timeline.world.leader
     states = Counter(unit.state for unit in leader.engine.reports.units().values()) if leader else Counter()
     names = sorted(states, key=lambda state: (state != "Healthy", state))
     return ", ".join(f"{states[state]} {state}" for state in names) or "nothing is there"

@@ -66,7 +66,7 @@ class Approver:
     def _approve(self, ref: str, tip: CommitId) -> None:
         self.pending -= 1
         gate = ref.removeprefix(BRANCH)
-        leader = self._timeline.leader()
+        leader = self._world.leader
         waiting = [] if leader is None else [found.name for unit in leader.report.units for found, _ in unit.gates]
         if self._world.repo.refs.get(ref) != tip or (leader is not None and gate not in waiting):
             return  # it waits no more, or for something else

@@ -157,7 +157,7 @@ class Timeline:
             self._look_later()
             return False
         self._looked_at = self.world.steady
-        leader = self.leader()
+        leader = self.world.leader
         if leader is not None:
             self._commits(leader)
             units = leader.engine.reports.units()
@@ -168,10 +168,6 @@ class Timeline:
                     for key in [key for key in self._units if key not in units]:
                         self._gone(key)
         return True
-
-    def leader(self) -> Daemon | None:
-        """The daemon that acts, if one does."""
-        return next((daemon for daemon in self.world.daemons if daemon.engine.store.leading), None)
 
     def _look_later(self) -> None:
         if not self._is_due:

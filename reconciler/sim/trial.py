@@ -118,7 +118,7 @@ def run(
         _work(world, workload)
         outcome.busy_points = world.network.points
         rest(world, checks)
-        verdicts.at_rest(leader_of(world))
+        verdicts.at_rest(_leader_of(world))
         silence(world, checks, silence_seconds)
         outcome.end_state = checks.end_state()
     except Broken as broken:
@@ -161,14 +161,15 @@ def start(world: World, identity: str, workload: Workload) -> Daemon:
     return world.daemon(identity, **{"sources": sources, **workload.settings})
 
 
-def leader_of(world: World) -> Daemon:
-    """The daemon that holds the Lease; somebody must."""
-    return next(daemon for daemon in world.daemons if daemon.engine.store.leading)
+def _leader_of(world: World) -> Daemon:
+    """The daemon that acts: at rest somebody must."""
+    assert world.leader is not None
+    return world.leader
 
 
 def at_rest(world: World) -> bool:
     """Whether the daemon that leads has read what is there, and nothing moves by itself any more."""
-    leader = next((daemon for daemon in world.daemons if daemon.engine.store.leading), None)
+    leader = world.leader
     if leader is None or not leader.at_rest:
         return False
     for name, source in leader.engine.sources.items():
@@ -199,7 +200,7 @@ def rest(world: World, checks: Checks) -> None:
         if not world.wait(lambda: at_rest(world), ends_at - world.steady):
             raise Broken("I51", f"not at rest {REST_SECONDS:g} s after the last fault: {_restless(world)}")
         try:
-            checks.at_rest(leader_of(world))
+            checks.at_rest(_leader_of(world))
             return
         except Broken:
             # Perhaps it rests on what it was told last: a watch that fell silent is given up only after a while.
@@ -209,11 +210,11 @@ def rest(world: World, checks: Checks) -> None:
 
 
 def _all_well(world: World) -> bool:
-    return all(unit.state == "Healthy" for unit in leader_of(world).engine.reports.units().values())
+    return all(unit.state == "Healthy" for unit in _leader_of(world).engine.reports.units().values())
 
 
 def _restless(world: World) -> str:
-    leader = next((daemon for daemon in world.daemons if daemon.engine.store.leading), None)
+    leader = world.leader
     if leader is None:
         return "nobody leads"
     troubles = [f"{unit.key} {unit.state}: {unit.message}" for unit in leader.report.units if unit.state != "Healthy"]

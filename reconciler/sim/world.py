@@ -4,11 +4,11 @@ Law of the module: deterministic. One seed decides everything that is not writte
 clock, no hash order, no thread decides anything, so that the same seed gives the same trace, byte for byte, on every machine. Time
 jumps to whatever is due next, and hours of rest cost next to nothing.
 
-    world.py     clusters, repositories, daemons, people; time
+    world.py     clusters, repositories, daemons, people; time; daemon.py: one life of a daemon, and who else acts
     network.py   requests, answers, watches; the numbered points at which something may go wrong
     faults.py    what may go wrong, where, how often
-    checks.py    what must be so after every step, and at rest; truth.py: what Git says should be, read without the engine
-    trial.py     one run from a seed or a script: work, faults, rest, an hour of silence; shrink.py: the shortest script that still fails
+    checks.py    what must be so after every step, and at rest; verdicts.py: more of it; truth.py: what Git says, read without the engine
+    trial.py     one run from a seed or a script: work, faults, rest, an hour of silence; the shortest script that still fails
     git.py, cluster/   the Git repository and the API server in memory
     future.py    the whole future of a repository, for `reconciler simulate`: people.py approve and meddle, timeline.py tells,
                  pristine.py knows what an API server makes of anybody's manifests
@@ -54,7 +54,7 @@ class Spin(AssertionError):
 
 
 class World:
-    """Clusters, repositories and daemons on one clock.
+    """Clusters, repositories and daemons on one clock. `life` is what its daemons are made of.
 
     Args:
         seed: decides everything that is not written down.
@@ -66,6 +66,8 @@ class World:
         types: what the engine knows of built-in kinds.
         behaviour: how the clusters' controllers behave.
     """
+
+    life: type[Daemon] = Daemon
 
     def __init__(
         self,
@@ -118,9 +120,14 @@ class World:
         """Start a daemon with settings of its own."""
         self._lives += 1
         entropy = f"{self._seed} {settings.identity} {self._lives}".encode()
-        made = Daemon(settings.identity, Engine(settings, self.kinds, entropy, self._types))
+        made = self.life(settings.identity, Engine(settings, self.kinds, entropy, self._types))
         self.daemons.append(made)
         return made
+
+    @property
+    def leader(self) -> Daemon | None:
+        """The daemon that acts, if one does."""
+        return next((daemon for daemon in self.daemons if daemon.engine.store.leading), None)
 
     def kill(self, daemon: Daemon) -> None:
         """End a daemon as a crash does: what is under way to it is lost, what it has sent happens."""

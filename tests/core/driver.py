@@ -85,6 +85,7 @@ class World(sim_world.World):
     """Clusters, repositories and daemons on one clock, and a test's rules."""
 
     daemons: list[Daemon]  # type: ignore[assignment]
+    life = Daemon
 
     def __init__(self, clusters: Iterable[str] = ("eu",), sources: Iterable[str] = ("fleet",), kinds: tuple[Kind, ...] = KINDS) -> None:
         super().__init__("tests", clusters, sources, kinds)
@@ -95,7 +96,6 @@ class World(sim_world.World):
     def daemon(self, identity: str = "one", **changes: Any) -> Daemon:
         """Start one more daemon over everything."""
         made = super().daemon(identity, **changes)
-        made.__class__ = Daemon
         assert isinstance(made, Daemon)
         return made
 
@@ -103,7 +103,6 @@ class World(sim_world.World):
         """A crash, and at once a new life with the same settings."""
         self.kill(daemon)
         made = self.start(daemon.engine.settings)
-        made.__class__ = Daemon
         assert isinstance(made, Daemon)
         return made
 
