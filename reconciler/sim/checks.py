@@ -137,6 +137,7 @@ class Checks:
         beside = 8 + len(self.world.clusters)  # the Lease and the like; home keeps a record for each cluster
         if life.in_flight[effect.cluster] > daemon.engine.settings.requests_in_flight + beside:
             raise Broken("I40", f"{life.in_flight[effect.cluster]} requests in flight to {effect.cluster}")
+        self.met["I43"] += daemon.engine.stopping
         if effect.method == "GET" or "/leases" in effect.path:
             return
         if daemon.engine.stopping:
