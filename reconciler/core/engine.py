@@ -7,7 +7,7 @@ restart. This module only connects its parts; each of them decides one thing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .answers import Answers
 from .approvals import APPROVAL, Offers, find
@@ -52,7 +52,8 @@ class Engine:
             for c in settings.clusters
         }
         self.sources = {s.name: Source(s, self.wire, self._commit, self._refs) for s in settings.sources}
-        self.store = Store(self.wire, settings, {str(name): c for name, c in self.clusters.items()}, self._store_changed)
+        by_name = {str(name): cluster for name, cluster in self.clusters.items()}
+        self.store = Store(self.wire, settings, by_name, self._store_changed, self._refresh)
         self.work = Work(
             self.wire, settings, self.store, self.clusters, types, self._commit_of, self._moved, self._deleted
         )
@@ -161,6 +162,18 @@ class Engine:
         self.units.changed(("cluster", cluster.name))
         self.pruner.look_at_all()
         self._everything_moved()
+
+    def _refresh(self, then: Callable[[], None]) -> None:
+        """Look into every source, and call `then` when all have been looked into."""
+        waits = dict.fromkeys(self.sources)
+
+        def looked(name: SourceName) -> None:
+            waits.pop(name, None)
+            if not waits:
+                then()
+
+        for name, source in list(self.sources.items()):
+            source.refresh(lambda name=name: looked(name))  # type: ignore[misc]
 
     def _store_changed(self) -> None:
         for cluster in self.clusters.values():

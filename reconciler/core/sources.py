@@ -57,6 +57,7 @@ class Source:
         self._hinted = False
         self._listed_at = float("-inf")
         self._left: dict[CommitId, None] = {}
+        self._asking: list[Callable[[], None]] = []  # who waits to hear that it has been looked
         self._rewound: tuple[CommitId, float] | None = None  # where the branch went back to, and when that will be believed
 
     @property
@@ -82,6 +83,20 @@ class Source:
             return
         due = max(self.wire.now.steady + HINT_SECONDS, self._listed_at + HINT_SPACING_SECONDS)
         self.wire.at(("poll", self.name), due, self._poll)
+
+    def refresh(self, then: Callable[[], None]) -> None:
+        """Look now, and call `then` when what there is has been read, or cannot be."""
+        if self.settings.commit is not None and self.loaded:
+            then()
+            return
+        self._asking.append(then)
+        if not self._busy and self.wire.has_timer(("poll", self.name)):
+            self._poll()
+
+    def _looked(self) -> None:
+        asking, self._asking = self._asking, []
+        for then in asking:
+            then()
 
     def _poll(self) -> None:
         if self.settings.commit is not None:
@@ -166,6 +181,7 @@ class Source:
         self._busy = self._hinted = False
         due = min(self.wire.now.steady + self.wire.jitter.spread(self.settings.poll_seconds), self._rewound[1])
         self.wire.at(("poll", self.name), due, self._poll)
+        self._looked()
 
     def _settle(self) -> None:
         """All that was asked has been answered: rest until the next poll."""
@@ -180,6 +196,7 @@ class Source:
             self.hint()
         elif self.settings.commit is None:
             self.wire.after(("poll", self.name), self.wire.jitter.spread(self.settings.poll_seconds), self._poll)
+        self._looked()
 
     def _failed(self, failure: GitFailure) -> None:
         self._busy = False
@@ -193,6 +210,7 @@ class Source:
         seconds = self.wire.jitter.back_off(self._failures, base, BACK_OFF_CAP_SECONDS)
         self.wire.after(("poll", self.name), seconds, self._poll)
         self._on_refs(self, news)
+        self._looked()
 
     # -- folders that could not be read when we started ----------
 

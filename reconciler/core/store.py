@@ -28,9 +28,19 @@ NAMESPACE_SECONDS = 5.0
 
 
 class Store:
-    """The home store. `on_change()` is called when it becomes ready, ceases to be, or leadership or a pin moves."""
+    """The home store. `on_change()` is called when it becomes ready, ceases to be, or leadership or a pin moves.
 
-    def __init__(self, wire: Wire, settings: Settings, clusters: dict[str, Cluster], on_change: Callable[[], None]) -> None:
+    `refresh(then)` looks into all sources: before the first act of a term, since whoever led before may have read more than we have.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        settings: Settings,
+        clusters: dict[str, Cluster],
+        on_change: Callable[[], None],
+        refresh: Callable[[Callable[[], None]], None],
+    ) -> None:
         self.wire = wire
         self.settings = settings
         self.clusters = clusters
@@ -47,6 +57,7 @@ class Store:
         self.records: dict[str, Record] = {}
         self.problem = "the home cluster has not answered yet"
         self._on_change = on_change
+        self._refresh = refresh
         self._started = False
         self._round = 0  # what was read under an older term is not acted on
         self._refused: dict[str, int] = {}  # key -> writes in a row that were not carried out
@@ -110,7 +121,9 @@ class Store:
 
     def _lease_changed(self) -> None:
         if self.lease.leading:
-            self._load()
+            self._round += 1
+            self.ready = False
+            self._refresh(lambda number=self._round: self._refreshed(number))  # type: ignore[misc]
         else:
             # Somebody else may write from now on: what we knew of the records is over.
             self.ready = False
@@ -118,6 +131,10 @@ class Store:
             self.problem = self.lease.why_not
             self.wire.log("warning", "standing by", reason=self.problem)
         self._on_change()
+
+    def _refreshed(self, number: int) -> None:
+        if number == self._round and self.lease.leading:
+            self._load()
 
     # -- reading ----------
 

@@ -232,8 +232,9 @@ def silence(world: World, checks: Checks, seconds: float = SILENCE_SECONDS) -> N
             daemon.sent.clear()
             daemon.logs.clear()
         world.run(span)
+        leader = world.leader
+        trouble = leader is not None and any(unit.state in ("Failed", "Held", "Waiting") for unit in leader.report.units)
         for daemon in world.daemons:
-            trouble = any(unit.state in ("Failed", "Held", "Waiting") for unit in daemon.report.units)
             for effect in daemon.sent:
                 _belongs_to_rest(daemon, effect, is_still, trouble)
             if daemon.logs and is_still:

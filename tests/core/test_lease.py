@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -287,3 +288,30 @@ def test_a_cluster_that_was_lost_while_its_mark_was_looked_at_is_tied_again() ->
     world.network.cut_off("eu", 5)
     world.run(90)
     assert [unit.state for unit in one.report.units] == ["Healthy"]
+
+
+def test_whoever_takes_over_looks_into_git_before_it_acts() -> None:
+    """Else it would undo what the one before had read and applied, until its own next poll."""
+    world = World()
+    world.commit({"a/x.yaml": config_map("x", "1")})
+    one, other = two(world)
+    world.run(5)
+
+    def read(daemon: Daemon) -> str:
+        commit = next(iter(daemon.engine.sources.values())).desired.commit
+        return commit.id if commit else ""
+
+    for number in range(2, 12):
+        tip = world.commit({"a/x.yaml": config_map("x", str(number))}, hint=False)
+        world.until(lambda tip=tip: tip in (read(one), read(other)), 60)
+        world.run(0.5)
+        if read(one) == tip and read(other) != tip:
+            break
+        world.run(60)
+    else:
+        raise AssertionError("the one that leads never read first")
+    one.inbox.append(Stop())
+    world.until(lambda: leads(world, other), 20)
+    world.run(1)
+    values = [json.loads(e.body)["data"]["v"] for e in other.requests("PATCH", "/x")]
+    assert values == [] and (world.get("x") or {})["data"]["v"] == str(number)
