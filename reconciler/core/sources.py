@@ -91,6 +91,7 @@ class Source:
             return
         self._asking.append(then)
         if not self._busy and self.wire.has_timer(("poll", self.name)):
+            self.wire.cancel(("poll", self.name))
             self._poll()
 
     def _looked(self) -> None:

@@ -192,6 +192,21 @@ def test_a_branch_that_goes_back_is_followed_only_if_it_stays_there() -> None:
     assert follower.commits == [second, first] and len(daemon.said("history was rewritten")) == 1
 
 
+def test_a_look_between_polls_takes_the_place_of_the_next() -> None:
+    """Never two at once: the answer to the older would be believed after that to the newer."""
+    world = World()
+    world.commit({"a/x.yaml": config_map("x")})
+    follower, daemon = followed(world)
+    world.run(1)
+    heard: list[float] = []
+    slow = world.rule(lambda e: isinstance(e, ListRefs), lambda e, perform: perform(), seconds=55)
+    follower.source.refresh(lambda: heard.append(world.steady))
+    world.run(50)
+    assert slow.used == 1 and len(of_kind(daemon, ListRefs)) == 2 and heard == []
+    world.run(10)
+    assert len(heard) == 1
+
+
 def test_a_tip_that_was_left_is_believed_only_if_it_stays_there() -> None:
     """After a forced push a mirror may still show what was there before: no ancestor, and yet no news."""
     world = World()
