@@ -217,6 +217,12 @@ class Reflector:
         if self.cluster.state == "up":
             self.start()
 
+    def relist(self) -> None:
+        """The watch has missed something, for an answer says otherwise: list, and watch on from there."""
+        self._version = ""
+        if self.cluster.state == "up":
+            self.start()
+
     def forget(self) -> None:
         """The kind is not served any more: all its objects are gone."""
         self.stop()

@@ -72,13 +72,12 @@ class Requests:
                 self.work.stand(item, "pending", f"nobody knows whether it exists: {found}")
                 self.work.retry(item)
                 return
-            item.looked, item.looked_at = True, self.work.wire.now.steady
-            item.foreign = found
             if found is not None and item.ref is not None and self.work.is_ours(item.ref, found):
-                # Ours, but our marks were taken off, so no watch shows it: apply it again, which puts them back.
-                item.foreign = None
+                # Ours, but our marks were taken off, or no watch has shown it yet: apply it again, which puts them back, and tells.
                 self._reclaim(cluster, item, found)
                 return
+            item.looked, item.looked_at = True, self.work.wire.now.steady
+            item.foreign = found
             self.work.check(item)
 
         cluster.looks.ask(item.resource, item.id, looked)
@@ -172,10 +171,21 @@ class Requests:
         item.accepted = {c.pretty: c.live for c in found.changes} if isinstance(found, diff.Differs) else {}
         item.asked = (item.wanted.digest, live.version)
         held = cluster.owned(live.id)
-        if held is None or (held.version != live.version and not _still(held, live)):
-            self.work.check(item)  # the watch was faster, and shows something else, or that it went
+        if held is None:
+            self._vanished(cluster, item)
+        elif held.version != live.version and not _still(held, live):
+            self.work.check(item)  # the watch was faster, and shows something else
         else:
             self.work.settle(item, held)
+
+    def _vanished(self, cluster: Cluster, item: Item) -> None:
+        """It was applied, and by the watch it went since. Said again, it is rather the watch that has missed it: all is listed anew."""
+        reflector = cluster.reflectors.get(item.wanted.id.group_kind)
+        if item.failures and reflector is not None:
+            reflector.relist()
+        item.work.move(item, "blocked")
+        self.work.stand(item, "pending", "was applied, and is gone again")
+        self.work.retry(item)
 
     def _dry(self, cluster: Cluster, item: Item, send: Send, live: Live) -> None:
         if item.gone:

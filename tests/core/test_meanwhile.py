@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.messages import Answer, Input, OpenWatch, Request, WatchClosed
-from tests.core.driver import Daemon, Json, Perform, World, asks, config_map, manifest, says, unit
+from tests.core.driver import Daemon, Json, Perform, World, asks, config_map, manifest, says, unheard, unit
 from tests.core.test_units import ask, live_value, world_of
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -196,3 +196,19 @@ def test_after_an_outage_what_others_own_is_looked_at_anew() -> None:
 def no_route(effect: Any, perform: Perform) -> Input:
     """Nobody answers, neither requests nor watches."""
     return WatchClosed(effect.id, 0, "no route") if isinstance(effect, OpenWatch) else Answer(effect.id, 0, error="no route")
+
+
+# -- watches ----------
+
+
+def test_what_a_watch_has_missed_is_listed_anew_and_meanwhile_asked_about_seldom() -> None:
+    """The apply was not heard of, and the watch went past it: an answer shows the object, and what is held does not."""
+    world, daemon = started({"a/k.yaml": config_map("k")})
+    world.rewrite = lambda effect, lines: tuple(line for line in lines if b'"name":"x"' not in line)
+    world.rule(asks("PATCH", "/x"), unheard)
+    world.commit({"a/x.yaml": config_map("x"), "b/y.yaml": config_map("y")})
+    world.until(lambda: world.get("x") and world.get("y"), 10)
+    world.commit({"b/z.yaml": config_map("z")})
+    before = len(daemon.sent)
+    world.until(lambda: unit(daemon, "a").state == "Healthy", 60)
+    assert len(daemon.requests("PATCH", "/x")) <= 4 and len(daemon.sent) - before < 60
