@@ -200,7 +200,7 @@ def test_a_look_between_polls_takes_the_place_of_the_next() -> None:
     world.run(1)
     heard: list[float] = []
     slow = world.rule(lambda e: isinstance(e, ListRefs), lambda e, perform: perform(), seconds=55)
-    follower.source.refresh(lambda: heard.append(world.steady))
+    follower.wire.after("look", 0.0, lambda: follower.source.refresh(lambda: heard.append(world.steady)))
     world.run(50)
     assert slow.used == 1 and len(of_kind(daemon, ListRefs)) == 2 and heard == []
     world.run(10)
