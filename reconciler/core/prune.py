@@ -365,7 +365,7 @@ class Pruner:
             ref = ObjectRef(pair[1], live.id)
             self._deleting[ref] = live.uid
             self._asking[ref] = pair
-            self.work.requests.delete(cluster, pair[0], ref, live.uid, leaving.get(live.id, "no longer in Git"))
+            self.work.requests.delete(cluster, pair[0], live, leaving.get(live.id, "no longer in Git"))
 
     def _may_ask(self, ref: ObjectRef, uid: str) -> bool:
         refused = self._refused.get(ref)

@@ -1,7 +1,8 @@
 """Requests about single objects, and what their answers mean.
 
 Law of the module: an outcome is a value (applied, conflict, rejected, unreachable), never an exception; every write carries the uid
-that its decision rests on. What a server rejects is told at the line of the file that is at fault.
+that its decision rests on, a deletion the version too: what was taken from us meanwhile, by as little as a label, stays. What a server
+rejects is told at the line of the file that is at fault.
 """
 
 from __future__ import annotations
@@ -229,7 +230,7 @@ class Requests:
         elif (answer.status == 409 and not status.conflicts) or (send.uid and status.path == "metadata.uid"):
             self._moved(item, status)
         elif answer.status == 422 and send.uid and item.wanted.policy.recreate and _immutable(status.message):
-            self._recreate(cluster, item, send)
+            self._recreate(cluster, item, send, status)
         elif answer.status == 409 and send.uid:
             self._rejected(item, msgspec.structs.replace(status, message=f"{NOT_TAKEN}: {status.message}"))
         else:
@@ -255,15 +256,19 @@ class Requests:
         self.work.stand(item, "blocked", message)
         self.work.retry(item)
 
-    def _recreate(self, cluster: Cluster, item: Item, send: Send) -> None:
+    def _recreate(self, cluster: Cluster, item: Item, send: Send, status: Refusal) -> None:
         assert item.ref is not None
+        held = cluster.owned(item.ref.id)
         if item.ref.id.kind in PROTECTED:  # whatever an annotation says
             why = f"{item.ref.id.kind} holds data and is never deleted to be created anew; a field is immutable"
             self._rejected(item, Refusal(why))
             return
+        if held is None or held.uid != send.uid:  # it went, or does not say any more that it is ours
+            self._moved(item, status)
+            return
         item.work.move(item, "wait")
         reason = "recreated: a field is immutable"
-        self.delete(cluster, item.work.unit, item.ref, send.uid, reason, lambda problem: self._not_recreated(item, problem))
+        self.delete(cluster, item.work.unit, held, reason, lambda problem: self._not_recreated(item, problem))
 
     def _not_recreated(self, item: Item, problem: str) -> None:
         if not item.gone and item.phase == "wait":
@@ -275,14 +280,14 @@ class Requests:
         self,
         cluster: Cluster,
         unit: UnitKey,
-        ref: ObjectRef,
-        uid: str,
+        live: Live,
         reason: str,
         refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Delete one object of ours, if it still is the one that was meant; `refused(problem)` where that was not done."""
+        """Delete one object of ours, if it still is as it was when that was decided; `refused(problem)` where that was not done."""
+        ref, uid = ObjectRef(cluster.name, live.id), live.uid
         resource = cluster.discovery.preferred.get(ref.id.group_kind) if cluster.discovery else None
-        assert uid
+        assert uid and live.version
 
         def ended(problem: str) -> None:
             self.work.deleted(ref, uid, problem)
@@ -295,7 +300,7 @@ class Requests:
         if resource is None:  # the server of its group does not answer: decided anew when it does
             ended(f"the server of {ref.id.group} does not answer")
             return
-        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        body = {"preconditions": {"uid": uid, "resourceVersion": live.version}, "propagationPolicy": "Background"}
 
         def answered(answer: Answer) -> None:
             reflector = cluster.reflectors.get(ref.id.group_kind)

@@ -8,9 +8,9 @@ import pytest
 
 from reconciler.core.identity import Instant
 from reconciler.core.kind import Plan, Spec
-from reconciler.core.messages import GitFailure, ListRefs, RefsListed
+from reconciler.core.messages import GitFailure, Input, ListRefs, RefsListed, Request
 from reconciler.core.view import View
-from tests.core.driver import Daemon, World, asks, config_map, manifest, says, unit
+from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, unit
 from tests.core.test_units import step, world_of
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -230,3 +230,35 @@ def test_deletions_go_on_when_the_last_plan_is_made() -> None:
     world.commit({"s/step.yaml": step(a=1), "a/0.yaml": None})
     world.never(lambda: deleted(daemon), 4)
     world.until(lambda: deleted(daemon) == ["a0"], 3)
+
+
+# -- what moved since it was read ----------
+
+
+def test_what_people_took_from_us_during_an_outage_is_not_deleted_by_an_old_list() -> None:
+    """The watch could not go on from where it was, and the new list is slow: until then the old one may say nothing any more."""
+    world, daemon = started({**KEEP, **maps("a", 2)})
+    world.network.cut_off("eu", 30)
+    world.run(5)
+    assert world.call("PATCH", f"{MAPS}/a0", {"metadata": {"labels": {"reconciler.dev/managed-by": None}}}, content=MERGE)[0] == 200
+    world.commit({"a/0.yaml": None})
+    store = world.clusters["eu"].store
+    store.compact(store.version)
+    world.rule(asks("GET", "/api/v1/configmaps"), lambda e, perform: perform(), seconds=20)
+    world.run(120)
+    world.settle(daemon)
+    assert world.get("a0") is not None and unit(daemon, "a").state == "Healthy"
+
+
+def test_what_somebody_changes_while_it_is_deleted_is_deleted_as_soon_as_that_is_read() -> None:
+    """As the status of what still works does: only the one try is lost."""
+    world, daemon = started({**KEEP, **maps("a", 2)})
+
+    def touched(effect: Request, perform: Perform) -> Input:
+        assert world.call("PATCH", f"{MAPS}/a0", {"data": {"by": "hand"}}, content=MERGE)[0] == 200
+        return perform()
+
+    world.rule(asks("DELETE", "/a0"), touched)
+    world.commit({"a/0.yaml": None})
+    world.until(lambda: world.get("a0") is None, 5)
+    assert deleted(daemon) == ["a0", "a0"]

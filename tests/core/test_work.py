@@ -477,7 +477,8 @@ IMMUTABLE = "ConfigMap x is invalid: data: Invalid value: field is immutable"
 def test_an_immutable_object_is_made_anew_only_where_asked(recreate: bool) -> None:
     notes = {"recreate": "allowed"} if recreate else {}
     world, daemon = started({"a/x.yaml": config_map("x", **notes)})
-    uid = world.get("x")["metadata"]["uid"]  # type: ignore[index]
+    was = world.get("x")["metadata"]  # type: ignore[index]
+    uid, version = was["uid"], was["resourceVersion"]
     world.rule(asks("PATCH", "/x"), says(422, IMMUTABLE), times=1)
     world.commit({"a/x.yaml": config_map("x", "2", **notes)})
     world.run(1)
@@ -487,7 +488,19 @@ def test_an_immutable_object_is_made_anew_only_where_asked(recreate: bool) -> No
         return
     world.settle(daemon)
     assert world.get("x")["metadata"]["uid"] != uid and value(world, "x") == "2"  # type: ignore[index]
-    assert json.loads(daemon.requests("DELETE")[0].body)["preconditions"] == {"uid": uid}
+    assert json.loads(daemon.requests("DELETE")[0].body)["preconditions"] == {"uid": uid, "resourceVersion": version}
+
+
+def test_what_lost_our_marks_is_not_deleted_to_be_made_anew() -> None:
+    """It is put right as soon as that is possible, and nothing goes before it carries our proof again."""
+    world, daemon = started({"a/x.yaml": config_map("x", recreate="allowed")})
+    refused = world.rule(asks("PATCH", "/x"), says(422, IMMUTABLE), times=3)
+    taken = {"metadata": {"labels": {"reconciler.dev/managed-by": None}}}
+    assert world.call("PATCH", f"{MAPS}/x", taken, content="application/merge-patch+json")[0] == 200
+    world.until(lambda: refused.used == 3, 60)
+    world.settle(daemon)
+    world.until(lambda: unit(daemon, "a").state == "Healthy", 60)
+    assert daemon.requests("DELETE") == [] and world.names() == ["x"]
 
 
 def test_a_recreation_that_may_not_delete_is_told_and_tried_again() -> None:
