@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -301,9 +302,12 @@ def test_whoever_takes_over_looks_into_git_before_it_acts() -> None:
         commit = next(iter(daemon.engine.sources.values())).desired.commit
         return commit.id if commit else ""
 
+    def has_read(tip: str) -> bool:
+        return tip in (read(one), read(other))
+
     for number in range(2, 12):
         tip = world.commit({"a/x.yaml": config_map("x", str(number))}, hint=False)
-        world.until(lambda tip=tip: tip in (read(one), read(other)), 60)
+        world.until(partial(has_read, tip), 60)
         world.run(0.5)
         if read(one) == tip and read(other) != tip:
             break
