@@ -265,7 +265,7 @@ class Network:
         stream.told_at = self.world.steady
         stream.arrives_at = max(stream.arrives_at, self.world.steady + self._latency())
         message = WatchLines(stream.effect.id, lines)
-        self.world.at(stream.arrives_at, lambda: None if stream.is_broken else self._hear(daemon, message))
+        self.world.at(stream.arrives_at, lambda: None if stream.is_broken or stream.is_stalled else self._hear(daemon, message))
 
     def _end(self, daemon: Daemon, stream: Stream) -> None:
         if self._is_open(daemon, stream):

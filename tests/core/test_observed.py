@@ -463,3 +463,18 @@ def test_one_list_of_a_front_end_that_lags_is_not_believed() -> None:
     world.run(20)
     assert link.held == {"a": "1", "b": "1"} and ("-", "b") not in link.told
     assert len(lists(daemon)) == 3 and link.reflector.complete
+
+
+def test_a_watch_that_falls_silent_tells_nothing_of_what_came_later_either() -> None:
+    """In the simulated network as on a connection: what is told after something that was lost would have us believe that we know all."""
+    world = World()
+    link, daemon = linked(world)
+    world.run(1)
+    put(world, "a")
+    world.run(0.0)  # on its way
+    put(world, "b")
+    for id in daemon.streams:
+        world.network.stall(daemon, id)
+    world.run(5)
+    assert link.held == {}
+    world.until(lambda: link.held == {"a": "1", "b": "1"}, WATCH_IDLE_SECONDS + 5)
