@@ -42,7 +42,7 @@ def again(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def test_a_broken_invariant_is_told_with_a_command_that_shows_it(tmp_path: Path) -> None:
-    program = wrong(tmp_path, "core/requests.py", '{"preconditions": {"uid": uid}, ', "{")
+    program = wrong(tmp_path, "core/requests.py", '{"preconditions": {"uid": uid, "resourceVersion": live.version}, ', "{")
     here = tmp_path / "my repository"
     first, _ = committed(here, {"a.yaml": CONFIG_MAP % ("a", "x"), "b.yaml": CONFIG_MAP % ("b", "x")}, {"b.yaml": None})
     done = run(program, tmp_path, "simulate", str(here), "--since", first)
