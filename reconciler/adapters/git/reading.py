@@ -161,5 +161,5 @@ def raw_files(repository: pygit2.Repository, tree: pygit2.Tree, prefix: str, cou
             if total > RAW_LIMIT_BYTES:
                 raise GitTrouble(f"the files to read are together larger than {RAW_LIMIT_BYTES >> 20} MiB")
             files[above + name] = bytes(entry.data)
-            counts.blobs_read += 1
+            counts.files_read += 1
     return dict(sorted(files.items()))

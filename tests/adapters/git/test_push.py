@@ -185,6 +185,7 @@ def test_a_status_branch_is_read_back(repository: Repository) -> None:
     first = pushed(push(repository, {"STATUS.md": b"x", "status/a.yaml": b"1", "status/c/b.yaml": b"2"}, None))
     read = repository.read_files(ReadFiles(9, NAME, STATUS, first, prefix="status"))
     assert (read.id, read.files) == (9, {"status/a.yaml": b"1", "status/c/b.yaml": b"2"})
+    assert (repository.counts.files_read, repository.counts.blobs_read) == (2, 0)  # no manifests
     assert repository.read_files(ReadFiles(9, NAME, STATUS, first, prefix="none/such")).files == {}
 
 
