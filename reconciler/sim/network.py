@@ -117,7 +117,9 @@ class Network:
         return answer
 
     def deliver(self, daemon: Daemon, message: Input, seconds: float = 0.0) -> None:
-        """Bring something to a daemon, in due time."""
+        """Bring something to a daemon, in due time, or so much later."""
+        if seconds:
+            self.quiet_at = max(self.quiet_at, self.world.steady + seconds)
         self.world.after(self._latency() + seconds, lambda: self._hear(daemon, message))
 
     def later(self, seconds: float, then: Callable[[], object]) -> None:
