@@ -5,7 +5,7 @@ Law of the module: as that of `checks`: from outside, by the number of the invar
 | invariant | as it is checked here |
 |---|---|
 | I31 | an object passes from one unit to another at most once a commit |
-| I33 | a folder that is told Healthy had its objects as a commit says, unless somebody else has touched them lately |
+| I33 | a folder that is told Healthy had its objects as the commit read, or a later one, says, unless somebody else has touched them |
 | I34 | at rest the status branch says of every unit what the daemon says |
 | I41 | requests to one cluster within a minute are bounded, whatever is wrong with it |
 | I44 | no kind and no parser raises: nothing is held by an internal error |
@@ -14,10 +14,13 @@ Law of the module: as that of `checks`: from outside, by the number of the invar
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core.identity import CommitId
 from reconciler.core.messages import Effect, Input, Log, Push, Pushed, Request
+from reconciler.core.publish import HISTORY
 from reconciler.core.status_files import UNITS_FOLDER, path_of, read_back
 
 from .checks import Broken, Checks, id_of, owner_of
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 REQUESTS_A_MINUTE = 1_500
 TOUCHED_SECONDS = 400.0
 """A watch that fell silent is given up after two minutes, and what a server refuses is tried again after five."""
+
+_READ = re.compile(rb"^read: ([0-9a-f]{40})$", re.MULTILINE)
+"""What had been read, as the status branch says it: a unit names only the commit that changed it last, under many a tip."""
 
 
 class Verdicts:
@@ -61,17 +67,18 @@ class Verdicts:
         """After an effect was carried out."""
         del daemon
         if isinstance(effect, Push) and isinstance(answer, Pushed) and answer.outcome == "pushed":
+            read = _READ.search(effect.files.get(HISTORY) or b"")
             for path, content in effect.files.items():
-                if path.startswith(UNITS_FOLDER) and content:
-                    self._told(content)
+                if path.startswith(UNITS_FOLDER) and content and read:
+                    self._told(content, CommitId(read[1].decode()))
 
-    def _told(self, content: bytes) -> None:
+    def _told(self, content: bytes, read: CommitId) -> None:
         before = read_back(content)
-        if before is None or before.state != "Healthy" or not before.key.is_folder or before.commit is None:
+        if before is None or before.state != "Healthy" or not before.key.is_folder:
             return
         truth = self._truths[before.key.source]
         truth.update()
-        tip = truth.number(before.commit.id)
+        tip = truth.number(read)
         if tip < 0:
             return
         live: dict[Key, Any] = {}
