@@ -187,9 +187,13 @@ class Desired:
         self.lost.update(dict.fromkeys(self._unreadable))
 
     def restore(self, folder: str, past: CommitChanges | None) -> Touched:
-        """What history says of a folder that could not be read when we began with it (None: nothing)."""
+        """What history says of a folder that could not be read when we began with it (None: nothing; it is held as that)."""
         touched = Touched({folder: None})
-        if self.lost.pop(folder, "no longer lost") is not None or past is None:
+        if self.lost.pop(folder, "no longer lost") is not None:
+            return touched
+        self._unsettle(folder)
+        if past is None:
+            self.settled[folder] = Settled({}, None)
             return touched
         files = {change.path: change.file for change in past.changes if change.file is not None}
         self.settled[folder] = Settled(files, past.commit)

@@ -308,6 +308,20 @@ def test_a_file_that_is_broken_in_rewritten_history_counts_as_that_history_says(
     assert names(follower.desired, "a") == [("a/x.yaml", "1")]
 
 
+def test_a_folder_that_rewritten_history_never_had_whole_is_held_with_nothing() -> None:
+    """As for a daemon that begins anew; what kinds read of it stands, for nothing is dropped because it cannot be read."""
+    world = World()
+    broken = world.commit({"a/x.yaml": "a: [", "b/y.yaml": config_map("y")})
+    world.commit({"a/x.yaml": config_map("x")})
+    follower, _ = followed(world)
+    world.run(1)
+    assert names(follower.desired, "a") == [("a/x.yaml", "1")]
+    world.commit({"b/y.yaml": config_map("y", "2")}, parent=broken)
+    world.run(5)
+    assert names(follower.desired, "a") == [] and follower.desired.settled["a"].commit is None and follower.desired.lost == {}
+    assert index(follower.desired)["a/x.yaml", 0] == "1"
+
+
 @pytest.mark.parametrize("failures", [1, 3])
 def test_history_that_cannot_be_read_now_is_read_later(failures: int) -> None:
     world = World()
