@@ -117,7 +117,7 @@ def _compare(wanted: Wanted, body: Json, live: Live, context: Context) -> Verdic
     observed = live.body()
     if wanted.policy.ignore:
         body = diff.with_ignored(body, observed, wanted.policy.ignore, FIELD_MANAGER)
-    found = diff.compare(body, observed, FIELD_MANAGER, context.types, wanted.policy.ignore)
+    found = diff.compare(body, observed, FIELD_MANAGER, context.types, wanted.policy.ignore, hidden=wanted.secret)
     same_request = live.annotations.get(DIGEST) == request_digest(context.key, context.unit, wanted.digest)
     if isinstance(found, diff.InSync):
         return InSync()

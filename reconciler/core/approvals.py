@@ -163,7 +163,7 @@ class Offers:
         for (source_name, name), offer in sorted(self.offers.items(), key=lambda pair: BRANCH + pair[0][1] not in refs[pair[0][0]]):
             source = sources[source_name]
             full = taken.get(source_name, 0) >= OFFERED_LIMIT
-            if offer.state == "new" and not full and source.refs is not None and source.desired.commit is not None:
+            if offer.state == "new" and not full and source.refs is not None and source.loaded:
                 taken[source_name] = taken.get(source_name, 0) + 1
                 offer.state = "busy"
                 self._on_moved(offer.unit)

@@ -89,10 +89,12 @@ class Contested(NamedTuple):
     ours: tuple[Change, ...]
 
 
-def compare(wanted: Json, live: Json, manager: str, types: Types | None, ignore: tuple[str, ...] = ()) -> Verdict:
+def compare(
+    wanted: Json, live: Json, manager: str, types: Types | None, ignore: tuple[str, ...] = (), *, hidden: bool = False
+) -> Verdict:
     """Compare what is to be applied (`normalise`d, with our marks) with the live object, as field manager `manager`.
 
-    `ignore` holds JSON pointers that are left out of the comparison.
+    `ignore` holds JSON pointers that are left out of the comparison; `hidden` lets no value at all into what it finds.
     """
     if wanted.get("apiVersion") != live.get("apiVersion") or wanted.get("kind") != live.get("kind"):
         return CannotTell("it was read in another API version")
@@ -105,7 +107,8 @@ def compare(wanted: Json, live: Json, manager: str, types: Types | None, ignore:
         wanted, live = drop(wanted, path), drop(live, path)
     others = [entry for entry in found if entry is not ours]
     comparison = _Comparison(types, others, ours is not None and _same_request(wanted, live, ours.fields))
-    comparison.root(wanted, live, ours.fields if ours else {}, is_secret(wanted))
+    comparison.secret, comparison.hidden = is_secret(wanted), hidden
+    comparison.root(wanted, live, ours.fields if ours else {})
     if ours is None:
         return Differs(tuple(comparison.changes), GONE)
     if comparison.changes:
@@ -138,19 +141,18 @@ def _same_request(wanted: Json, live: Json, ours: Fields) -> bool:
 class _Comparison:
     """One walk over wanted, live and our entry together; gathers changes, and the first doubt."""
 
-    __slots__ = ("changes", "doubt", "others", "secret", "trusted", "types")
+    __slots__ = ("changes", "doubt", "hidden", "others", "secret", "trusted", "types")
 
     def __init__(self, types: Types | None, others: list[Entry], trusted: bool) -> None:
         self.types = types
         self.others = others
         self.trusted = trusted
-        self.secret = False
+        self.secret = self.hidden = False
         self.changes: list[Change] = []
         self.doubt = ""
 
-    def root(self, wanted: Json, live: Json, ours: Fields, secret: bool) -> None:
+    def root(self, wanted: Json, live: Json, ours: Fields) -> None:
         """Compare whole objects: identity, status and what only informs are left out."""
-        self.secret = secret
         skipped = ("apiVersion", "kind", "status", "metadata")
         root = None
         if self.types is not None:
@@ -350,7 +352,7 @@ class _Comparison:
         """Note one difference; values of a Secret never leave here."""
         if len(self.changes) >= CHANGES_LIMIT:
             return
-        if self.secret and (path[0] in ("data", "stringData") or LAST_APPLIED in path or path in _AROUND_LAST_APPLIED):
+        if self.hidden or (self.secret and (path[0] in ("data", "stringData") or LAST_APPLIED in path or path in _AROUND_LAST_APPLIED)):
             wanted, live = HIDDEN, HIDDEN
         found = [holder.owner for holder in holders(path, self.others)]
         owner = next((owner for owner in found if owner.rightful), found[0] if found else None)

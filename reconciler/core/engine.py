@@ -7,7 +7,7 @@ restart. This module only connects its parts; each of them decides one thing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from .answers import Answers
 from .approvals import APPROVAL, Offers, find
@@ -55,7 +55,7 @@ class Engine:
         by_name = {str(name): cluster for name, cluster in self.clusters.items()}
         self.store = Store(self.wire, settings, by_name, self._store_changed, self._refresh)
         self.work = Work(
-            self.wire, settings, self.store, self.clusters, types, self._commit_of, self._moved, self._deleted
+            self.wire, settings, self.store, self.clusters, self.sources, types, self._commit_of, self._moved, self._deleted
         )
         answers = Answers(self.wire, self.store, self.sources, self.clusters)
         self.units = answers.units = Units(self.wire, answers, self.store, self.work, self._spec_of, self._planned)
@@ -163,17 +163,18 @@ class Engine:
         self.pruner.look_at_all()
         self._everything_moved()
 
-    def _refresh(self, then: Callable[[], None]) -> None:
-        """Look into every source, and call `then` when all have been looked into."""
-        waits = dict.fromkeys(self.sources)
+    def _refresh(self) -> None:
+        """Look into every source; each acts when it has been looked into, whatever is wrong with others."""
+        for source in self.sources.values():
+            source.refresh(lambda name=source.name: self._refreshed(name))  # type: ignore[misc]
 
-        def looked(name: SourceName) -> None:
-            waits.pop(name, None)
-            if not waits:
-                then()
-
-        for name, source in list(self.sources.items()):
-            source.refresh(lambda name=name: looked(name))  # type: ignore[misc]
+    def _refreshed(self, source: SourceName) -> None:
+        for unit in self.units.units.values():
+            if unit.key.source == source:
+                self.units.touch(unit.key, unit.kind)
+        self._find_rests()
+        self.pruner.look_at_all()
+        self._everything_moved()
 
     def _store_changed(self) -> None:
         for cluster in self.clusters.values():
@@ -283,7 +284,7 @@ class Engine:
 
     def _spec_of(self, unit: Unit) -> Spec | None:
         source = self.sources.get(unit.key.source)
-        if source is None or source.desired.commit is None or not self.store.ready:
+        if source is None or source.desired.commit is None or not source.loaded or not self.store.ready:
             return None
         record = self.store.records.get(unit.key.text)
         value = record.value if record else None

@@ -47,14 +47,17 @@ class Wanted(msgspec.Struct, frozen=True, eq=False, gc=False):
     manifest: Manifest | None = None  # for positions of fields
     wave: int = 0
     policy: Policy = Policy()
+    part: str = ""  # which part of its unit it belongs to, for statuses: a component
+    secret: bool = False  # values in it come from a Secret: none of it is ever shown
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A lane in which nothing may move, and why. What stands there stays."""
+    """A lane in which nothing may move, and why. What stands there stays. `paused`: because a person has said so."""
 
     reason: str
     place: Place | None = None
+    paused: bool = False
 
     def __str__(self) -> str:
         return f"{self.place}: {self.reason}" if self.place else self.reason
@@ -62,7 +65,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """An owned object that is meant to go: deleted without a budget."""
+    """An owned object that is meant to go: deleted without a budget, and without waiting for what is wanted instead."""
 
     ref: ObjectRef
     reason: str

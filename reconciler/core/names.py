@@ -6,6 +6,7 @@ apimachinery's validation (RFC 1123 labels and subdomains); `is_safe` is its "pa
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 DNS_WORDS = "must be lower-case letters, digits, - and ., at most 253"
@@ -48,3 +49,11 @@ def is_safe(text: str) -> bool:
 def is_name_of(group: str, kind: str, text: str) -> bool:
     """What may name an object of a built-in kind."""
     return group in _FREE_GROUPS or (group, kind) in _FREE_KINDS or is_subdomain(text)
+
+
+def slug(text: str) -> str:
+    """A piece of a branch name and of an object name: lower case, digits, dashes; a digest keeps long or odd ones apart."""
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower()).strip("-") or "top"
+    if plain == text.lower().replace("/", "-") and len(plain) <= 60:
+        return plain
+    return f"{plain[:50].strip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

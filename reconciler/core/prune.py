@@ -21,6 +21,7 @@ from .apply import rank
 from .clusters import Cluster
 from .identity import ClusterName, CommitId, ObjectId, ObjectRef, UnitKey
 from .kind import Gate
+from .names import slug
 from .observed import Live
 from .ranges import Pair, Ranges
 from .view import Approved
@@ -126,7 +127,7 @@ class Pruner:
 
     def _sort(self, pair: Pair, id: ObjectId) -> None:
         """Note whether an object is owned and wanted by nobody: one of them moves, ten thousand others need not be asked."""
-        if id in self.owned.get(pair, ()) and not self.work.wanted_anywhere(pair[1], id):
+        if id in self.owned.get(pair, ()) and not self.work.claims.wanted(pair[1], id):
             self._loose.setdefault(pair, {})[id] = None
         elif pair in self._loose:
             self._loose[pair].pop(id, None)
@@ -234,25 +235,28 @@ class Pruner:
             elif self.ranges.of(pair) is not None:  # perhaps it only looks as if nothing were left
                 self._unclosed[pair] = None
             return
-        reason = self._not_now(pair, cluster) or next(filter(None, (self._named_in_held(live.id) for live in leftover)), "")
+        reason = self._not_known(pair, cluster) or next(filter(None, (self._named_in_held(live.id) for live in leftover)), "")
         if reason:
             self._set(pair, Waiting(len(leftover), len(self.owned[pair]), reason))
             return
         self._prune(pair, cluster, leftover)
 
-    def _not_now(self, pair: Pair, cluster: Cluster) -> str:
-        """Why nothing may be deleted at this moment, whoever approves."""
+    def _not_known(self, pair: Pair, cluster: Cluster) -> str:
+        """Why nobody can tell at this moment what may be deleted."""
         unit = self._unit_of(pair[0])
         if unit is None or not unit.planned:
             return "what is wanted is not known yet"
-        assert unit.plan is not None
-        if not unit.plan.prune:
-            return "held: what is wanted is not known for certain"
         not_planned = self._all_planned()
         if not_planned:
             return not_planned
-        if not cluster.all_listed:
-            return "not every kind of the cluster is listed yet"
+        return "" if cluster.all_listed else "not every kind of the cluster is listed yet"
+
+    def _not_yet(self, pair: Pair) -> str:
+        """Why nothing may be deleted at this moment, whoever approves, but what the plan names as leaving."""
+        unit = self._unit_of(pair[0])
+        assert unit is not None and unit.plan is not None
+        if not unit.plan.prune:
+            return "held: what is wanted is not known for certain"
         lanes = [work for lane, work in self.work.lanes.get(pair[0], {}).items() if lane.cluster == pair[1]]
         if any(work.held is not None for work in lanes):
             return "held"
@@ -270,6 +274,11 @@ class Pruner:
             if self._kept(pair, live):
                 continue
             (free if live.id in leaving else budgeted).append(live)
+        later = self._not_yet(pair)
+        if later:
+            self._send(pair, cluster, free, leaving)
+            self._set(pair, Waiting(len(budgeted), len(self.owned[pair]), later) if budgeted else self._under_way(pair, free))
+            return
         if not budgeted:
             self.ranges.close(pair)
         held = self.ranges.of(pair)
@@ -385,11 +394,3 @@ class Pruner:
             else:
                 self.waiting[pair] = waiting
             self._on_moved(*pair)
-
-
-def slug(text: str) -> str:
-    """A piece of a branch name and of an object name: lower case, digits, dashes; a digest keeps long or odd ones apart."""
-    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower()).strip("-") or "top"
-    if plain == text.lower().replace("/", "-") and len(plain) <= 60:
-        return plain
-    return f"{plain[:50].strip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -1,4 +1,4 @@
-"""Refusals of the API server: which field it is about.
+"""Refusals of the API server: what they say, and which field they are about.
 
 Law of the module: total; a message is hostile input, bounded before it is looked at. The forms are those that a Kubernetes 1.36 server
 gives for strict server-side applies (tests/core/cases/rejections.yaml holds its own words).
@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from .messages import Answer
 from .paths import printable
 
 MESSAGE_LIMIT: Final = 4_000  # characters of a refusal that are looked at
@@ -74,3 +75,34 @@ def _cause(body: str) -> str | None:
         if cause.field and not cause.field.startswith("<"):
             return printable(cause.field.removeprefix("."), 300)
     return rejection_path(status.message) if not status.message.startswith("{") else None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What an API server says of a request that it did not carry out."""
+
+    message: str
+    conflicts: bool = False  # with another field manager
+    path: str | None = None  # the field that is at fault
+
+
+def read_status(answer: Answer) -> Refusal:
+    """Read the `Status` body of an answer; whatever else comes is told by its number."""
+    if answer.status == 0:
+        return Refusal(answer.error or "no answer")
+    try:
+        body = msgspec.json.decode(answer.body)
+        causes = (body.get("details") or {}).get("causes") or ()
+        conflicts = any(cause.get("reason") == "FieldManagerConflict" for cause in causes)
+        return Refusal(str(body["message"])[:2000], conflicts, rejection_path(answer.body.decode("utf-8", "replace")))
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        return Refusal(f"the API server answers {answer.status}")
+
+
+def immutable(message: str) -> bool:
+    """Whether a rejection is about a field that cannot change, in the words of the API server's own validation."""
+    return "field is immutable" in message or "updates to statefulset spec for fields other than" in message
+
+
+def declared(message: str) -> bool:
+    """A 500 that is a rejection: server-side apply answers undeclared fields so."""
+    return "field not declared in schema" in message or "failed to create typed patch object" in message

@@ -127,7 +127,7 @@ def _lane_state(
     work: LaneWork, cluster: Cluster, may_work: str, waiting: Waiting | None, unwell: list[Item], moving: list[Item]
 ) -> tuple[State, str]:
     if work.held is not None:
-        return "Held", str(work.held)
+        return ("Paused" if work.held.paused else "Held"), str(work.held)
     if cluster.state == "down":
         return "Unknown", f"{cluster.name} cannot be reached: {cluster.problem}"
     if may_work:
@@ -182,7 +182,7 @@ def unit_report(
         states.append("Unknown")
     state: State = min(states, key=_WORST.index) if states else "Healthy"
     messages = [own.message] if own and own.message else []
-    messages += [f"{lane.cluster}: {lane.message}" for lane in lanes if lane.message and lane.state != "Held"]
+    messages += [f"{lane.cluster}: {lane.message}" for lane in lanes if lane.message and lane.state not in ("Held", "Paused")]
     gates = [(gate, "") for gate in (unit.plan.gates if unit.plan else ())]
     gates += [(lane.prune.gate, lane.cluster) for lane in lanes if lane.prune and lane.prune.gate]
     waits = [own.waits_for] if own and own.waits_for else []

@@ -13,6 +13,7 @@ from .identity import ClusterName, UnitKey
 from .kind import Gate, State
 from .paths import printable
 from .report import Report, Since, UnitReport, lane_key, lane_report, prune_report, unit_report
+from .sources import Source
 from .status_files import instant
 
 if TYPE_CHECKING:
@@ -110,29 +111,28 @@ class Reports:
             return f"{why}; nothing is written to any cluster until it answers, which is tried at least every minute"
         return store.problem or "waiting for the Lease"
 
-    def _may_work(self, cluster: Cluster) -> str:
+    def _may_work(self, cluster: Cluster, source: Source) -> str:
         engine = self.engine
         if engine.work.may_work(cluster):
-            return ""
+            return "" if source.loaded else f"source {source.name} is to be read first: {source.problem}".rstrip(": ")
         if cluster.state == "new":
             return f"{cluster.name} has not answered yet"
         return engine.store.pins.get(cluster.name) or self._standing_by() or f"{cluster.name} is being looked at"
 
     def _describe(self, key: UnitKey) -> UnitReport:
         engine = self.engine
-        unit = engine.units.units[key]
+        unit, source = engine.units.units[key], engine.sources[key.source]
         lanes = []
         seen: dict[str, None] = {}
         for lane, work in engine.work.lanes.get(key, {}).items():
             cluster = engine.clusters[lane.cluster]
             waiting = engine.pruner.waiting.get((key, lane.cluster)) if lane.cluster not in seen else None
             seen[lane.cluster] = None
-            lanes.append((lane_key(lane), lane_report(work, cluster, self._may_work(cluster), waiting)))
+            lanes.append((lane_key(lane), lane_report(work, cluster, self._may_work(cluster, source), waiting)))
         for name, cluster in engine.clusters.items():
             waiting = engine.pruner.waiting.get((key, name))
             if waiting is not None and name not in seen:
-                lanes.append(((name, ""), prune_report(cluster, self._may_work(cluster), waiting)))
-        source = engine.sources[key.source]
+                lanes.append(((name, ""), prune_report(cluster, self._may_work(cluster, source), waiting)))
         commit = source.desired.commit
         if unit.spec and unit.spec.manifests:
             commit = source.desired.changed_last(unit.spec.manifests) or commit

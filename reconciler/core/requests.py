@@ -16,7 +16,7 @@ import msgspec
 from . import adoption, diff
 from .adoption import JSON_PATCH
 from .apply import Send, adopted, with_uid
-from .change import describe
+from .change import Change, describe
 from .clusters import Cluster
 from .identity import ClusterName, ObjectRef, UnitKey
 from .lanes import Item
@@ -24,7 +24,7 @@ from .messages import Answer
 from .observed import Live
 from .ownership import FIELD_MANAGER
 from .prune import PROTECTED
-from .rejection import rejection_path
+from .rejection import Refusal, declared, immutable, read_status
 
 if TYPE_CHECKING:
     from .work import Work
@@ -36,6 +36,7 @@ MOVED_LIMIT = 4
 """So often in a row an object may be another than was looked at, half a minute in all, before that is told as a refusal."""
 
 NOT_TAKEN = "cannot be taken over without force"
+NOT_SHOWN = "; the server's own words are not shown, since they may repeat a value that comes from a Secret"
 
 TOLD_SINGLY = 20
 BURST_SECONDS = 10.0
@@ -149,8 +150,7 @@ class Requests:
         act = self.work.settings.act
         item.send = adopted(item.wanted, send, live, force=not act)
         if not act:  # nothing was folded: an apply without force would be refused for fields that will be ours
-            found = diff.compare(item.send.body, live.body(), FIELD_MANAGER, self.work.types, item.wanted.policy.ignore)
-            item.changes = found.changes if isinstance(found, diff.Differs) else ()
+            item.changes = _differences(self.work, item, item.send, live)
             theirs = adoption.refused(item.changes)
             if theirs is not None:
                 self._rejected(item, Refusal(f"{NOT_TAKEN}: {theirs.pretty} belongs to {theirs.owner}", path=theirs.pretty))
@@ -168,8 +168,7 @@ class Requests:
             self._tell("drift healed", item, changes="; ".join(describe(c) for c in send.drift[:5]))
         else:
             self._tell_applied(item, send)
-        found = diff.compare(send.body, live.body(), FIELD_MANAGER, self.work.types, item.wanted.policy.ignore)
-        item.accepted = {c.pretty: c.live for c in found.changes} if isinstance(found, diff.Differs) else {}
+        item.accepted = {c.pretty: c.live for c in _differences(self.work, item, send, live)}
         item.asked = (item.wanted.digest, live.version)
         held = cluster.owned(live.id)
         if held is None:
@@ -196,8 +195,7 @@ class Requests:
         if not self.work.settings.act:
             item.planned = "unchanged" if same else "change" if send.uid else "create"
             if held is not None and not same:
-                found = diff.compare(send.body, held.body(), FIELD_MANAGER, self.work.types, item.wanted.policy.ignore)
-                item.changes = found.changes if isinstance(found, diff.Differs) else ()
+                item.changes = _differences(self.work, item, send, held)
             item.work.move(item, "done")
             words = "" if same else "differs from Git" if send.uid else "does not exist yet"
             self.work.stand(item, "healthy" if same else "pending", words)
@@ -215,9 +213,9 @@ class Requests:
         status = read_status(answer)
         if diff.is_secret(send.body):
             status = msgspec.structs.replace(status, message=diff.without_values(status.message, send.body))
-        if answer.status == 0 or (answer.status in (401, 408, 429, 500, 502, 503, 504) and not _declared(status.message)):
+        if answer.status == 0 or (answer.status in (401, 408, 429, 500, 502, 503, 504) and not declared(status.message)):
             item.work.move(item, "blocked")
-            self.work.stand(item, "pending", status.message)
+            self.work.stand(item, "pending", _told(item, status, "no answer"))
             self.work.retry(item)
         elif answer.status == 404 and not self.work.settings.act:
             item.planned = "create"
@@ -229,7 +227,7 @@ class Requests:
             self._rejected(item, status)
         elif (answer.status == 409 and not status.conflicts) or (send.uid and status.path == "metadata.uid"):
             self._moved(item, status)
-        elif answer.status == 422 and send.uid and item.wanted.policy.recreate and _immutable(status.message):
+        elif answer.status == 422 and send.uid and item.wanted.policy.recreate and immutable(status.message):
             self._recreate(cluster, item, send, status)
         elif answer.status == 409 and send.uid:
             self._rejected(item, msgspec.structs.replace(status, message=f"{NOT_TAKEN}: {status.message}"))
@@ -242,13 +240,13 @@ class Requests:
             self._rejected(item, refusal)
             return
         item.work.move(item, "blocked")
-        self.work.stand(item, "pending", f"was changed by somebody meanwhile: {refusal.message}")
+        self.work.stand(item, "pending", f"was changed by somebody meanwhile: {_told(item, refusal, 'look again')}")
         self.work.retry(item)
 
     def _rejected(self, item: Item, refusal: Refusal) -> None:
-        manifest, message = item.wanted.manifest, refusal.message
+        manifest, message = item.wanted.manifest, _told(item, refusal, f"{refusal.path or 'it'} is refused")
         item.place = manifest.place_of_path(refusal.path) if manifest and refusal.path else item.wanted.place
-        if _immutable(message) and not item.wanted.policy.recreate:
+        if immutable(refusal.message) and not item.wanted.policy.recreate:
             message += "; to delete it and create it anew, annotate it with reconciler.dev/recreate: allowed"
         item.work.move(item, "blocked")
         if item.message != message:
@@ -346,35 +344,16 @@ class Requests:
         self.work.wire.log(level, message, cluster=cluster, unit=unit, object=str(item.id), **facts)
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """What an API server says of a request that it did not carry out."""
-
-    message: str
-    conflicts: bool = False  # with another field manager
-    path: str | None = None  # the field that is at fault
+def _told(item: Item, refusal: Refusal, otherwise: str) -> str:
+    """What people hear of a refusal."""
+    return f"{otherwise}{NOT_SHOWN}" if item.wanted.secret else refusal.message
 
 
-def read_status(answer: Answer) -> Refusal:
-    """Read the `Status` body of an answer; whatever else comes is told by its number."""
-    if answer.status == 0:
-        return Refusal(answer.error or "no answer")
-    try:
-        body = msgspec.json.decode(answer.body)
-        causes = (body.get("details") or {}).get("causes") or ()
-        conflicts = any(cause.get("reason") == "FieldManagerConflict" for cause in causes)
-        return Refusal(str(body["message"])[:2000], conflicts, rejection_path(answer.body.decode("utf-8", "replace")))
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return Refusal(f"the API server answers {answer.status}")
-
-
-def _immutable(message: str) -> bool:
-    """Whether a rejection is about a field that cannot change, in the words of the API server's own validation."""
-    return "field is immutable" in message or "updates to statefulset spec for fields other than" in message
-
-
-def _declared(message: str) -> bool:
-    """A 500 that is a rejection: server-side apply answers undeclared fields so."""
-    return "field not declared in schema" in message or "failed to create typed patch object" in message
+def _differences(work: Work, item: Item, send: Send, live: Live) -> tuple[Change, ...]:
+    """What an apply would change of a live object."""
+    ignore, hidden = item.wanted.policy.ignore, item.wanted.secret
+    found = diff.compare(send.body, live.body(), FIELD_MANAGER, work.types, ignore, hidden=hidden)
+    return found.changes if isinstance(found, diff.Differs) else ()
 
 
 def _same_object(live: Live, dry: Live) -> bool:

@@ -57,13 +57,14 @@ class Source:
         self._hinted = False
         self._listed_at = float("-inf")
         self._left: dict[CommitId, None] = {}
-        self._asking: list[Callable[[], None]] = []  # who waits to hear that it has been looked
+        self._behind: Callable[[], None] | None = None  # who waits to hear that what is known counts again
+        self._look_again = False  # the look that is under way began too early
         self._rewound: tuple[CommitId, float] | None = None  # where the branch went back to, and when that will be believed
 
     @property
     def loaded(self) -> bool:
-        """Whether a commit has been read in full."""
-        return self.desired.commit is not None
+        """Whether a commit has been read in full, and nobody who led since may have read more (`refresh`)."""
+        return self.desired.commit is not None and self._behind is None
 
     @property
     def current(self) -> bool:
@@ -85,18 +86,29 @@ class Source:
         self.wire.at(("poll", self.name), due, self._poll)
 
     def refresh(self, then: Callable[[], None]) -> None:
-        """Look now, and call `then` when what there is has been read, or cannot be."""
-        if self.settings.commit is not None and self.loaded:
-            then()
+        """What is known counts for nothing until a look that begins now has told of more, or of nothing new: then `then` is called.
+
+        A look that fails tells nothing; what another has applied meanwhile would be undone by what we knew before.
+        """
+        if self.settings.commit is not None:
             return
-        self._asking.append(then)
-        if not self._busy and self.wire.has_timer(("poll", self.name)):
-            self.wire.cancel(("poll", self.name))
-            self._poll()
+        self._behind = then
+        if self._busy:
+            self._look_again = True
+        elif self.wire.has_timer(("poll", self.name)):
+            self._look_now()
+
+    def _look_now(self) -> None:
+        self._look_again = False
+        self.wire.cancel(("poll", self.name))
+        self._poll()
 
     def _looked(self) -> None:
-        asking, self._asking = self._asking, []
-        for then in asking:
+        """A look has told how it stands."""
+        if self._look_again:
+            self._look_now()
+        elif self._behind is not None:
+            then, self._behind = self._behind, None
             then()
 
     def _poll(self) -> None:
@@ -134,7 +146,7 @@ class Source:
     def _fetched(self, message: Fetched) -> None:
         if isinstance(message.steps, GitFailure):
             # Perhaps what we hold is in the repository no more (history rewritten, clone lost): next time all is read.
-            self._anew = self.loaded and not self._anew
+            self._anew = self.desired.commit is not None and not self._anew
             self._failed(message.steps)
             return
         before, steps, rewritten = self.desired.commit, message.steps, message.rewritten
@@ -211,7 +223,8 @@ class Source:
         seconds = self.wire.jitter.back_off(self._failures, base, BACK_OFF_CAP_SECONDS)
         self.wire.after(("poll", self.name), seconds, self._poll)
         self._on_refs(self, news)
-        self._looked()
+        if self._look_again:
+            self._look_now()
 
     # -- folders that could not be read when we started ----------
 

@@ -17,7 +17,7 @@ from .lease import Lease
 from .markers import Markers, make_namespace
 from .messages import Answer, Method
 from .records import INSTALLATION, LABEL, Json, Record, Unreadable, read, secret_name, write
-from .requests import read_status
+from .rejection import read_status
 from .settings import Settings
 from .wire import Wire
 
@@ -30,7 +30,7 @@ NAMESPACE_SECONDS = 5.0
 class Store:
     """The home store. `on_change()` is called when it becomes ready, ceases to be, or leadership or a pin moves.
 
-    `refresh(then)` looks into all sources: before the first act of a term, since whoever led before may have read more than we have.
+    `refresh()` begins a term: sources are looked into before anything of them acts, since whoever led before may have read more.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Store:
         settings: Settings,
         clusters: dict[str, Cluster],
         on_change: Callable[[], None],
-        refresh: Callable[[Callable[[], None]], None],
+        refresh: Callable[[], None],
     ) -> None:
         self.wire = wire
         self.settings = settings
@@ -121,9 +121,8 @@ class Store:
 
     def _lease_changed(self) -> None:
         if self.lease.leading:
-            self._round += 1
-            self.ready = False
-            self._refresh(lambda number=self._round: self._refreshed(number))  # type: ignore[misc]
+            self._refresh()
+            self._load()
         else:
             # Somebody else may write from now on: what we knew of the records is over.
             self.ready = False
@@ -131,10 +130,6 @@ class Store:
             self.problem = self.lease.why_not
             self.wire.log("warning", "standing by", reason=self.problem)
         self._on_change()
-
-    def _refreshed(self, number: int) -> None:
-        if number == self._round and self.lease.leading:
-            self._load()
 
     # -- reading ----------
 

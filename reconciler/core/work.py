@@ -7,19 +7,20 @@ re-checks that object alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import filterfalse, islice
 
 from . import health
 from .apply import Context, InSync, Refuse, Send, decide
 from .clusters import Cluster
-from .identity import ClusterName, GroupKind, Lane, ObjectId, ObjectRef, UnitKey
+from .identity import ClusterName, GroupKind, Lane, ObjectId, ObjectRef, SourceName, UnitKey
 from .kind import Held, Wanted
 from .lanes import Claims, Item, LaneWork, Standing
 from .observed import Live, same_request
 from .ownership import owner_of
 from .requests import Requests
 from .settings import Settings
+from .sources import Source
 from .store import Store
 from .types import Types
 from .wire import Wire
@@ -39,6 +40,7 @@ class Work:
         settings: Settings,
         store: Store,
         clusters: dict[ClusterName, Cluster],
+        sources: Mapping[SourceName, Source],
         types: Types | None,
         commit_of: Callable[[Item], str],
         on_moved: Callable[[UnitKey, ClusterName], None],
@@ -49,6 +51,7 @@ class Work:
         self.settings = settings
         self.store = store
         self.clusters = clusters
+        self.sources = sources
         self.types = types
         self.lanes: dict[UnitKey, dict[Lane, LaneWork]] = {}
         self.claims = Claims()
@@ -199,7 +202,7 @@ class Work:
             if not busy:
                 cluster.looks.flush(all_gathered=True)
                 continue
-            moving = [work for work in busy if work.held is None]
+            moving = [work for work in busy if work.held is None and self.sources[work.unit.source].loaded]
             for work in moving:
                 for item in list(islice(work.checks, budget)):
                     budget -= 1
@@ -394,7 +397,3 @@ class Work:
     def owner(self, cluster: ClusterName, live: Live) -> UnitKey | None:
         """The unit that owns a live object, None where it is not ours."""
         return owner_of(live, self.store.installation, cluster, self.clusters)
-
-    def wanted_anywhere(self, cluster: ClusterName, id: ObjectId) -> bool:
-        """Whether any unit wants this object."""
-        return self.claims.wanted(cluster, id)
