@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.lease import ACT_SECONDS, SPARE_SECONDS, STANDBY_SECONDS, TERM_SECONDS
-from reconciler.core.messages import Answer, Input, Request, Stop
+from reconciler.core.messages import Answer, GitFailure, Input, ListRefs, RefsListed, Request, Stop
 from tests.core.driver import Daemon, Perform, World, asks, config_map, lost, says, unheard
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/reconciler-system/leases"
@@ -319,3 +319,47 @@ def test_whoever_takes_over_looks_into_git_before_it_acts() -> None:
     world.run(1)
     values = [json.loads(e.body)["data"]["v"] for e in other.requests("PATCH", "/x")]
     assert values == [] and (world.get("x") or {})["data"]["v"] == str(number)
+
+
+def test_whoever_takes_over_and_cannot_read_git_leaves_what_is_of_it() -> None:
+    """It may have been written by one who had read more: then what this one knew would undo it. Other sources wait for nothing."""
+    world = World(sources=("fleet", "more"))
+    one, other = two(world)
+    world.commit({"b/y.yaml": config_map("y")}, "more")
+    world.run(60)
+
+    def listing(effect: Any) -> bool:
+        return isinstance(effect, ListRefs) and effect.source == "fleet" and effect is other.sent[-1]
+
+    silent = world.rule(listing, lambda e, _: RefsListed(e.id, GitFailure("busy")), times=1000)
+    world.commit({"a/x.yaml": config_map("x", "2"), "a/z.yaml": config_map("z")})
+    world.settle(one)
+    one.inbox.append(Stop())
+    world.until(lambda: leads(world, other), 20)
+    world.commit({"b/y.yaml": config_map("y", "2")}, "more")
+    world.run(60)
+    assert silent.used > 1 and [e.path.rsplit("/")[-1] for e in other.requests()] == ["y"]
+    assert (world.get("x") or {})["data"]["v"] == "2" and world.get("z") is not None
+    units = {unit.key.name: (unit.state, unit.message) for unit in other.report.units}
+    assert units == {"a": ("Unknown", "eu: source fleet is to be read first: busy"), "b": ("Healthy", "")}
+    silent.times = silent.used
+    world.settle(other)
+    world.call("DELETE", "/api/v1/namespaces/default/configmaps/x")
+    world.run(1)
+    assert (world.get("x") or {})["data"]["v"] == "2" and other.report.healthy
+
+
+def test_what_git_said_before_one_took_over_does_not_count() -> None:
+    world = World()
+    one, other = two(world)
+    slow = world.rule(lambda e: isinstance(e, ListRefs) and e is other.sent[-1], lambda _, perform: perform(), seconds=60)
+    world.until(lambda: slow.used == 1, 60)
+    world.commit({"a/x.yaml": config_map("x", "2")})
+    world.settle(one)
+    one.inbox.append(Stop())
+    world.until(lambda: leads(world, other), 20)
+    world.run(90)
+    assert other.requests() == [] and other.report.healthy
+    world.call("DELETE", "/api/v1/namespaces/default/configmaps/x")
+    world.run(1)
+    assert (world.get("x") or {})["data"]["v"] == "2"
