@@ -89,7 +89,7 @@ def read(body: bytes, kind: str, content_type: str = "", strict: bool = True) ->
     """Read one object; returns it and the sentences about keys that stand twice. Raises `ApiError` 400."""
     if len(body) > LIMIT_BYTES:
         raise bad_request(f"Request entity too large: limit is {LIMIT_BYTES}")
-    if (made := _at_once(body)) is not None:
+    if (made := machine_written(body)) is not None:
         return made, []
     repeats = Repeats()
     try:
@@ -124,7 +124,7 @@ def read_applied(body: bytes) -> tuple[Json, list[str]]:
     return value, repeats
 
 
-def _at_once(body: bytes) -> Json | None:
+def machine_written(body: bytes) -> Json | None:
     """An object in JSON as machines write it: what is written again byte for byte held no key twice. None for all else."""
     try:
         value = msgspec.json.decode(body)
@@ -135,7 +135,7 @@ def _at_once(body: bytes) -> Json | None:
 
 def _as_json(body: bytes) -> tuple[Any, list[str]] | None:
     """A body that is plain JSON too; None where only YAML can say what it is."""
-    if (made := _at_once(body)) is not None:
+    if (made := machine_written(body)) is not None:
         return made, []
     repeats = Repeats()
     try:

@@ -18,6 +18,7 @@ from .errors import ApiError
 from .http import Request, Response, Target, split
 from .ids import Ids
 from .patches import patched
+from .renewals import LEASES, Renewals
 from .resources import Catalogue, Resource, builtin
 from .settings import Settings
 from .store import Entry, Event, Json, Store, encode
@@ -38,6 +39,7 @@ class Cluster:
         self.catalogue = Catalogue()
         self.ids = Ids(seed, name)
         self.writes = Writes(self.store, self.catalogue, self.ids)
+        self.renewals = Renewals(self.store)
         self.requests: dict[tuple[str, str, str], int] = {}
         self.controllers = Controllers(self.writes, settings, now)
 
@@ -177,11 +179,16 @@ class Cluster:
             return self.answer(request, resource, self.writes.create(call, obj), now, 201, call.warnings)
 
     def _update(self, request: Request, target: Target, resource: Resource, now: float) -> Response:
+        if resource.storage == LEASES and (made := self.renewals.renewed(request, now)):
+            return self.answer(request, resource, made, now, 200, [])
         call = self.call(request, target, resource, now, "UpdateOptions")
+        before = self.store.get(resource.storage, target.namespace, target.name)
         with _warned(call):
             obj = self.body(request, resource, call)
             _same_name(call, obj)
             made, created = self.writes.replace(call, obj)
+        if resource.storage == LEASES and not call.warnings:
+            self.renewals.settle(request, before, self.store.get(resource.storage, target.namespace, target.name))
         return self.answer(request, resource, made, now, 201 if created else 200, call.warnings)
 
     def _patch(self, request: Request, target: Target, resource: Resource, now: float) -> Response:

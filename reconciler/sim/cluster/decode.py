@@ -170,17 +170,23 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 
 def _time(text: str, micro: bool) -> str:
     """RFC 3339 in UTC: whole seconds, or microseconds. Raises ValueError in Go's words."""
-    if _PLAIN_TIMES[micro].fullmatch(text):
-        try:
-            dt.datetime.fromisoformat(text)
-        except ValueError:
-            pass  # no such day or hour: Go has its own words for it
-        else:
-            return text  # as it would be written
+    if is_plain_time(text, micro):
+        return text
     if words := time_fault(text, micro):
         raise ValueError(words)
     at = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
+
+
+def is_plain_time(text: str, micro: bool) -> bool:
+    """Whether a text is a time, written as it is stored."""
+    if not _PLAIN_TIMES[micro].fullmatch(text):
+        return False
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        return False  # no such day or hour: Go has its own words for it
+    return True
 
 
 def unknown_fields(of: Type, value: Any) -> list[str]:
