@@ -1,0 +1,1 @@
+"""Symphony: instances, solutions and targets as Eclipse Symphony reads them. One family, pure like every kind."""
