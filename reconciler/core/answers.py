@@ -12,14 +12,15 @@ from .health import Health
 from .identity import ClusterName, GroupKind, Lane, ObjectRef, SourceName, UnitKey
 from .kind import Gate, Status, Wanted
 from .manifest import Manifest
+from .messages import Commit
 from .observed import Live
 from .ownership import DIGEST, request_digest
 from .problem import Problem
 from .prune import Pruner
 from .sources import Source
 from .store import Store
-from .units import Units
-from .view import Approved, NotYet
+from .units import Units, lane_of_path
+from .view import Approved, Lanes, NotYet
 from .wire import Wire
 
 
@@ -30,17 +31,55 @@ class Answers:
     pruner: Pruner
 
     def __init__(
-        self, wire: Wire, store: Store, sources: dict[SourceName, Source], clusters: dict[ClusterName, Cluster]
+        self, wire: Wire, store: Store, sources: dict[SourceName, Source], clusters: dict[ClusterName, Cluster], default: str | None
     ) -> None:
         self.wire = wire
         self.store = store
         self.sources = sources
         self.clusters = clusters
+        self.default = default
 
     def manifests_of(self, unit: UnitKey, kind: GroupKind) -> tuple[Manifest, ...]:
         """All manifests of a kind in the unit's source, in order of path."""
-        found = self.sources[unit.source].desired.kinds.get(kind, {})
+        desired = self.sources[unit.source].desired
+        if desired.lost:
+            raise NotYet
+        found = desired.kinds.get(kind, {})
         return tuple(found[at] for at in sorted(found))
+
+    def named_of(self, unit: UnitKey, kind: GroupKind, namespace: str, name: str) -> tuple[Manifest, ...]:
+        """Those of them that have a name, in order of path."""
+        desired = self.sources[unit.source].desired
+        if desired.lost:
+            raise NotYet  # perhaps in a file that cannot be read now, and is looked up in history
+        return desired.named(kind, namespace, name)
+
+    def changed_of(self, unit: UnitKey, manifest: Manifest) -> Commit | None:
+        """The commit that last changed the file of a manifest."""
+        desired = self.sources[unit.source].desired
+        return desired.changed_by(manifest.path) or desired.commit
+
+    def lane_of(self, manifest: Manifest) -> Lane | str | None:
+        """The lane that a manifest's place in the tree implies."""
+        return lane_of_path(manifest.path, dict.fromkeys(self.clusters), self.default)
+
+    @property
+    def cluster_names(self) -> tuple[ClusterName, ...]:
+        """The clusters that are configured."""
+        return tuple(self.clusters)
+
+    def well_of(self, unit: UnitKey, lanes: Lanes) -> bool:
+        """Whether exactly this is wanted in these lanes, and all of it is applied and healthy."""
+        works = self.units.work.lanes.get(unit, {})
+        for lane, wanted in lanes:
+            work = works.get(lane)
+            if work is None or work.held is not None or self.clusters[lane.cluster].state != "up":
+                return False
+            if len(work.items) != len(wanted) or not all(map(work.items.__contains__, wanted)):
+                return False
+            if len(work.standings.get("healthy", ())) != len(wanted):
+                return False
+        return True
 
     def live_of(self, ref: ObjectRef) -> Live | None:
         """The live object, whoever owns it, watched from the first question on."""

@@ -38,6 +38,8 @@ class Touched:
 
     folders: dict[str, None] = field(default_factory=dict)
     kinds: dict[GroupKind, None] = field(default_factory=dict)
+    manifests: list[Manifest] = field(default_factory=list)  # as they were, and as they are
+    all_known: bool = False  # the last folder that was looked up in history has been
 
 
 class Desired:
@@ -54,6 +56,7 @@ class Desired:
         self._unreadable: dict[str, dict[str, None]] = {}
         self._last: Files = {}
         self._wanted: dict[Manifest, Wanted] = {}
+        self._by_name: dict[GroupKind, dict[tuple[str, str], tuple[Manifest, ...]]] = {}  # made when first asked
         self._wrong: dict[Manifest, tuple[Problem, ...]] = {}  # where there is anything wrong
 
     # -- reading ----------
@@ -67,6 +70,11 @@ class Desired:
         """The files of a folder that cannot be read now."""
         return tuple(self.folders[folder][path] for path in self._unreadable.get(folder, ()))
 
+    def faults(self, path: str) -> tuple[Problem, ...]:
+        """What is wrong with a file that cannot be read now."""
+        folder = path.rpartition("/")[0] or "."
+        return self.folders[folder][path].problems if path in self._unreadable.get(folder, ()) else ()
+
     def named_in_held(self, kind: GroupKind) -> Iterator[Manifest]:
         """The manifests of a kind that files of folders which cannot be read whole hold now."""
         for folder in self.settled:
@@ -74,6 +82,21 @@ class Desired:
                 for manifest in file.manifests:
                     if (manifest.group, manifest.kind) == kind:
                         yield manifest
+
+    def named(self, kind: GroupKind, namespace: str, name: str) -> tuple[Manifest, ...]:
+        """The manifests of a kind that have a name, in order of path."""
+        index = self._by_name.get(kind)
+        if index is None:
+            index = self._by_name[kind] = {}
+            for _, manifest in sorted(self.kinds.get(kind, {}).items()):
+                at = (manifest.namespace, manifest.name)
+                index[at] = (*index.get(at, ()), manifest)
+        return index.get((namespace, name), ())
+
+    @property
+    def has_unknown(self) -> bool:
+        """Whether any file cannot be read of which no readable version is known: what is not there may be in it."""
+        return bool(self.lost) or any(settled.commit is None for settled in self.settled.values())
 
     def changed_by(self, path: str) -> Commit | None:
         """The commit that last changed a path: at a first read nobody knows better than the commit that was read."""
@@ -122,6 +145,7 @@ class Desired:
         self, folder: str, changes: dict[str, ManifestFile | None], first: bool, touched: Touched
     ) -> None:
         touched.folders[folder] = None
+        was_lost = bool(self.lost)
         before = self.folders.get(folder, {})
         after = dict(before)
         unreadable = self._unreadable.setdefault(folder, {})
@@ -155,6 +179,7 @@ class Desired:
             self.settled[folder] = Settled({}, None)
         elif was_readable:
             self.settled[folder] = Settled(before, self.commit)
+        touched.all_known |= was_lost and not self.lost
 
     def _unsettle(self, folder: str) -> None:
         """A folder can be read whole again: what it was held as is forgotten."""
@@ -169,9 +194,11 @@ class Desired:
         self._wrong.pop(manifest, None)
 
     def _index(self, path: str, old: ManifestFile | None, new: ManifestFile | None, touched: Touched) -> None:
+        touched.manifests += (*(old.manifests if old else ()), *(new.manifests if new else ()))
         for manifest in old.manifests if old else ():
             kind = GroupKind(manifest.group, manifest.kind)
             touched.kinds[kind] = None
+            self._by_name.pop(kind, None)
             self._forget(manifest)
             held = self.kinds.get(kind, {})
             held.pop((path, manifest.index), None)
@@ -180,6 +207,7 @@ class Desired:
         for manifest in new.manifests if new else ():
             kind = GroupKind(manifest.group, manifest.kind)
             touched.kinds[kind] = None
+            self._by_name.pop(kind, None)
             self.kinds.setdefault(kind, {})[path, manifest.index] = manifest
 
     def doubt(self) -> None:
@@ -191,6 +219,7 @@ class Desired:
         touched = Touched({folder: None})
         if self.lost.pop(folder, "no longer lost") is not None:
             return touched
+        touched.all_known = not self.lost
         self._unsettle(folder)
         if past is None:
             self.settled[folder] = Settled({}, None)

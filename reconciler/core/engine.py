@@ -14,9 +14,8 @@ from .approvals import APPROVAL, Offers, find
 from .clusters import Cluster
 from .desired import Touched
 from .identity import ClusterName, GroupKind, Instant, ObjectId, ObjectRef, SourceName, UnitKey, folder
-from .kind import Gate, Held, Kind, Spec
+from .kind import Gate, Held, Kind
 from .lanes import Item
-from .manifest import Manifest
 from .messages import Effect, Input, SourceHint, Stop
 from .observed import Live
 from .ownership import MANAGED_BY
@@ -25,9 +24,10 @@ from .publish import Publisher
 from .reports import Reports
 from .settings import Settings
 from .sources import Source
+from .specs import Specs
 from .store import Store
 from .types import Types
-from .units import Unit, Units, folder_manifests, lane_of_path
+from .units import Unit, Units
 from .view import Approved
 from .wire import Wire
 from .work import Work
@@ -42,10 +42,6 @@ class Engine:
     def __init__(self, settings: Settings, kinds: tuple[Kind, ...], entropy: bytes, types: Types | None = None) -> None:
         assert kinds and kinds[0].name == "plain"
         self.settings = settings
-        read = [kind_of for kind in kinds for kind_of in (*kind.roots, *kind.references)]
-        self.not_plain = dict.fromkeys([*read, *OURS])
-        self.roots = {root: kind for kind in kinds for root in kind.roots}
-        self.plain = kinds[0]
         self.wire = Wire(entropy)
         self.clusters = {
             c.name: Cluster(c, self.wire, settings.requests_in_flight, self._object_changed, self._cluster_changed)
@@ -57,8 +53,9 @@ class Engine:
         self.work = Work(
             self.wire, settings, self.store, self.clusters, self.sources, types, self._commit_of, self._moved, self._deleted
         )
-        answers = Answers(self.wire, self.store, self.sources, self.clusters)
-        self.units = answers.units = Units(self.wire, answers, self.store, self.work, self._spec_of, self._planned)
+        self.specs = Specs(settings, kinds, OURS, self.sources, self.store)
+        answers = Answers(self.wire, self.store, self.sources, self.clusters, self.specs.default)
+        self.units = answers.units = Units(self.wire, answers, self.store, self.work, self.specs.of, self._planned)
         self.pruner = answers.pruner = Pruner(
             self.work,
             self.units.units.get,
@@ -131,24 +128,22 @@ class Engine:
 
     def _commit(self, source: Source, touched: Touched) -> None:
         for path in touched.folders:
-            self.units.touch(folder(source.name, path), self.plain)
-        for kind in touched.kinds:
-            if kind in self.roots:
-                self._find_roots(source, kind)
-            self.units.changed(("manifests", kind))
+            self.units.touch(folder(source.name, path), self.specs.plain)
+        for key, kind in self.specs.changed_roots(source, touched):
+            self.units.touch(key, kind)
+        for changed in touched.kinds:
+            self.units.changed(("manifests", changed))
+        if touched.all_known:
+            self.units.changed_all("manifests")
+            for unit in list(self.units.units.values()):
+                if not unit.key.is_folder:
+                    self.units.touch(unit.key, unit.kind)
         if APPROVAL in touched.kinds:
             self.units.changed(("approvals",))
             self.pruner.look_at_all()
         self.pruner.look_at_waiting()
         self._find_rests()
         self._touch_reports()
-
-    def _find_roots(self, source: Source, kind: GroupKind) -> None:
-        for manifest in source.desired.kinds.get(kind, {}).values():
-            self.units.touch(_root(source.name, manifest), self.roots[kind])
-        for key, unit in self.units.units.items():
-            if (key.source, key.group, key.kind) == (source.name, *kind):
-                self.units.touch(key, unit.kind)
 
     def _refs(self, source: Source, news: bool) -> None:
         self.publishers[source.name].refs_listed()
@@ -160,6 +155,7 @@ class Engine:
         self._open(cluster)
         self.work.cluster_changed(cluster)
         self.units.changed(("cluster", cluster.name))
+        self.units.changed_all("well")
         self.pruner.look_at_all()
         self._everything_moved()
 
@@ -251,7 +247,7 @@ class Engine:
         source = self.sources.get(key.source)
         if key in self.units.units or source is None or not source.loaded:
             return
-        kind = self.plain if key.is_folder else self.roots.get(GroupKind(key.group, key.kind))
+        kind = self.specs.kind_of(key)
         if kind is not None:
             self.units.touch(key, kind)
 
@@ -262,6 +258,7 @@ class Engine:
             self.offers.set(self.sources[unit.source], unit, waiting.gate, cluster)
         else:
             self.offers.drop(unit, cluster)
+        self.units.changed(("well", unit))
         self.reports.touch(unit)
         self._touch_reports()
 
@@ -281,47 +278,6 @@ class Engine:
             publisher.touch()
 
     # -- planning ----------
-
-    def _spec_of(self, unit: Unit) -> Spec | None:
-        source = self.sources.get(unit.key.source)
-        if source is None or source.desired.commit is None or not source.loaded or not self.store.ready:
-            return None
-        record = self.store.records.get(unit.key.text)
-        value = record.value if record else None
-        commit = source.desired.commit.id
-        if unit.key.is_folder:
-            manifests, held, complete = self._folder(source, unit.key.name)
-            path = unit.key.name
-        else:
-            found = self._root_manifests(source, unit.key)
-            manifests, held, complete = tuple(found[:1]), None, True
-            if len(found) > 1:
-                held = Held(f"{unit.key} is written twice, also at {found[1].place()}", found[0].place())
-            path = found[0].path if found else ""
-        lane = lane_of_path(path, dict.fromkeys(self.clusters), self._default) if path else None
-        if isinstance(lane, str):
-            held = Held(lane, manifests[0].place()) if manifests else held
-            lane = None
-        return Spec(unit.key, manifests, value, commit, lane, held, complete)
-
-    @property
-    def _default(self) -> str | None:
-        default = self.settings.default_cluster
-        return default.name if default else None
-
-    def _folder(self, source: Source, path: str) -> tuple[tuple[Manifest, ...], Held | None, bool]:
-        desired = source.desired
-        manifests = folder_manifests(desired.manifests(path), self.not_plain)
-        bad = [problem for file in desired.unreadable(path) for problem in file.problems if problem.severity == "error"]
-        if not bad:
-            return manifests, None, True
-        as_of = desired.settled[path].commit if path in desired.settled else None
-        since = f"held as of {as_of.id[:7]}" if as_of else "held: no earlier version can be read"
-        return manifests, Held(f"{bad[0].message}; {since}", bad[0].place), as_of is not None
-
-    def _root_manifests(self, source: Source, key: UnitKey) -> list[Manifest]:
-        found = source.desired.kinds.get(GroupKind(key.group, key.kind), {})
-        return [found[at] for at in sorted(found) if _root(source.name, found[at]) == key]
 
     def _planned(self, unit: Unit) -> None:
         if unit.plan is not None:
@@ -382,10 +338,6 @@ class Engine:
 
     def _source_of(self, unit: UnitKey) -> Source:
         return self.sources[unit.source]
-
-
-def _root(source: SourceName, manifest: Manifest) -> UnitKey:
-    return UnitKey(source, manifest.group, manifest.kind, manifest.namespace, manifest.name)
 
 
 def _established(old: Live, new: Live) -> bool:

@@ -136,3 +136,4 @@ class Kind:
     plan: PlanFunction
     roots: tuple[GroupKind, ...] = ()
     references: tuple[GroupKind, ...] = ()
+    is_root: Callable[[Manifest], bool] = lambda _: True  # which manifests of the kinds of `roots` are planned

@@ -170,6 +170,8 @@ class Source:
             part = self.desired.fold(step)
             touched.folders.update(part.folders)
             touched.kinds.update(part.kinds)
+            touched.manifests += part.manifests
+            touched.all_known |= part.all_known
         if rewritten:
             self.desired.doubt()
         if self.desired.commit is not None:

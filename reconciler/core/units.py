@@ -104,6 +104,11 @@ class Units:
         for key in self._topics.get(topic, ()):
             self._suspect[key, topic] = None
 
+    def changed_all(self, name: str) -> None:
+        """Facts of one sort have changed, whichever."""
+        for topic in [topic for topic in self._topics if topic[0] == name]:
+            self.changed(topic)
+
     @property
     def busy(self) -> bool:
         """Whether any unit waits to be planned or stored."""

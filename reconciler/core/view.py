@@ -7,7 +7,7 @@ planned again when the answer to a question it asked has changed, and only then.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from .problem import Problem
 
 Question = tuple[Hashable, ...]
 Topic = tuple[Hashable, ...]
+Lanes = tuple[tuple[Lane, tuple[Wanted, ...]], ...]
 
 
 class NotYet(Exception):
@@ -41,6 +42,22 @@ class World(Protocol):
 
     def manifests_of(self, unit: UnitKey, kind: GroupKind) -> tuple[Manifest, ...]:
         """All manifests of a kind in the unit's source."""
+
+    def named_of(self, unit: UnitKey, kind: GroupKind, namespace: str, name: str) -> tuple[Manifest, ...]:
+        """Those of them that have a name."""
+
+    def changed_of(self, unit: UnitKey, manifest: Manifest) -> Commit | None:
+        """The commit that last changed the file of a manifest."""
+
+    def lane_of(self, manifest: Manifest) -> Lane | str | None:
+        """The lane that a manifest's place in the tree implies, None under hub/, or why there is none."""
+
+    @property
+    def cluster_names(self) -> tuple[ClusterName, ...]:
+        """The clusters that are configured."""
+
+    def well_of(self, unit: UnitKey, lanes: Lanes) -> bool:
+        """Whether exactly this is wanted in these lanes, and all of it is applied and healthy."""
 
     def live_of(self, ref: ObjectRef) -> Live | None:
         """The live object, whoever owns it."""
@@ -74,8 +91,37 @@ class View:
 
     def manifests(self, kind: GroupKind) -> tuple[Manifest, ...]:
         """All manifests of a kind in the unit's source, in order of path."""
+        self.asked["manifests", kind] = "not yet"
         found = self._world.manifests_of(self._unit, kind)
         self.asked["manifests", kind] = tuple((m.path, m.index, m.blob) for m in found)
+        return found
+
+    def named(self, kind: GroupKind, namespace: str, name: str) -> tuple[Manifest, ...]:
+        """The manifests of a kind that have a name, in order of path: one, unless it is written twice."""
+        question = ("named", kind, namespace, name)
+        self.asked[question] = "not yet"
+        found = self._world.named_of(self._unit, kind, namespace, name)
+        self.asked[question] = tuple((m.path, m.index, m.blob) for m in found)
+        return found
+
+    def changed(self, manifest: Manifest) -> Commit | None:
+        """The commit that last changed the file of a manifest; no question, since the manifest itself was one."""
+        return self._world.changed_of(self._unit, manifest)
+
+    def lane_of(self, manifest: Manifest) -> Lane | str | None:
+        """The lane that a manifest's place in the tree implies, None under hub/, or why there is none; a function of its path."""
+        return self._world.lane_of(manifest)
+
+    @property
+    def clusters(self) -> tuple[ClusterName, ...]:
+        """The clusters that are configured, the same for as long as the process runs."""
+        return self._world.cluster_names
+
+    def well(self, lanes: Mapping[Lane, tuple[Wanted, ...]]) -> bool:
+        """Whether exactly this is wanted now in these lanes, and all of it is applied and healthy."""
+        items = tuple(lanes.items())
+        found = self._world.well_of(self._unit, items)
+        self.asked["well", self._unit, items] = found
         return found
 
     def live(self, ref: ObjectRef) -> Live | None:
@@ -125,6 +171,8 @@ def ask_again(world: World, unit: UnitKey, question: Question) -> Hashable:
     try:
         if name == "owned":
             view.owned(rest[1])  # type: ignore[arg-type]
+        elif name == "well":
+            view.well(dict(rest[1]))  # type: ignore[call-overload]
         else:
             getattr(view, str(name))(*rest)
     except NotYet:
@@ -145,4 +193,8 @@ def topic_of(question: Question) -> Topic:
         return ("object", ref.cluster, ref.id.group_kind, ref.id.name)
     if name == "approval":
         return ("approvals",)
+    if name == "named":
+        return ("manifests", question[1])
+    if name == "well":
+        return ("well", question[1])
     return question
