@@ -66,10 +66,7 @@ def _findings(error: ValidationError) -> Iterator[Finding]:
     if keyword in ("oneOf", "anyOf") and error.context:
         yield from _of_choice(error, pointer)
     elif keyword == "type":
-        kinds = [must] if isinstance(must, str) else must
-        wants_text = kinds == ["string"] and not isinstance(value, dict | list)
-        text = f"{where} is {noun(value)}, must be {listed([_JSON_TYPES[kind] for kind in kinds])}"
-        yield Finding(pointer, text, wants_text=wants_text)
+        yield _of_type(pointer, value, [must] if isinstance(must, str) else must)
     elif keyword == "required":
         yield Finding(pointer, f"{field((*pointer, _missing(error)))} is missing")
     elif keyword == "additionalProperties" and must is False:
@@ -78,6 +75,13 @@ def _findings(error: ValidationError) -> Iterator[Finding]:
         yield Finding((*pointer, value), f"{where} has a key that {_words(str(keyword), must, value)}", at_key=True)
     else:
         yield Finding(pointer, f"{where} {_words(str(keyword), must, value)}")
+
+
+def _of_type(pointer: Pointer, value: Any, kinds: list[str]) -> Finding:
+    """A value of none of the kinds that it may have. Nobody means to write null where it is the same as nothing."""
+    kinds = [kind for kind in kinds if kind != "null"] or kinds
+    text = f"{field(pointer)} is {noun(value)}, must be {listed([_JSON_TYPES[kind] for kind in kinds])}"
+    return Finding(pointer, text, wants_text=kinds == ["string"] and not isinstance(value, dict | list))
 
 
 def _missing(error: ValidationError) -> str:
@@ -142,8 +146,7 @@ def _of_choice(error: ValidationError, pointer: Pointer) -> Iterator[Finding]:
         for inner in wrong_type:
             names: Any = inner.validator_value
             kinds.update(dict.fromkeys([names] if isinstance(names, str) else names))
-        text = f"{field(pointer)} is {noun(error.instance)}, must be {listed([_JSON_TYPES[kind] for kind in kinds])}"
-        yield Finding(pointer, text, wants_text=list(kinds) == ["string"])
+        yield _of_type(pointer, error.instance, list(kinds))
         return
     inside = [branch for branch in branches.values() if branch[0] not in wrong_type]
     alternatives = [[_missing(e) for e in branch] for branch in inside if all(e.validator == "required" and not e.path for e in branch)]

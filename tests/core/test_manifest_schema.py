@@ -18,7 +18,9 @@ def messages(schema: dict[str, Any], value: Any) -> list[str]:
     ("schema", "value", "expected"),
     [
         ({"type": "array"}, {}, "a is a mapping, must be a list"),
-        ({"type": ["integer", "null"]}, "1", "a is a string, must be an integer or null"),
+        ({"type": ["integer", "boolean"]}, "1", "a is a string, must be an integer or a boolean"),
+        ({"type": ["integer", "null"]}, "1", "a is a string, must be an integer"),
+        ({"type": "null"}, 1, "a is an integer, must be null"),
         ({"enum": ["x", "y", 3]}, "z", 'a is "z", must be x, y or 3'),
         ({"enum": ["canary", "blueGreen"]}, "canari", 'a is "canari", must be canary or blueGreen; did you mean canary?'),
         ({"const": "x"}, "y", 'a is "y", must be "x"'),
