@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import lru_cache
 from types import MappingProxyType
 
 from yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent, SequenceStartEvent
@@ -55,8 +55,18 @@ def documents(text: bytes, form: Form = "yaml", parser: MakeParser = PARSER) -> 
 
 
 def locate(text: bytes, document: int, form: Form = "yaml", parser: MakeParser = PARSER) -> Node:
-    """The places of one document, counted from 0; of a file that cannot be read, its first character."""
-    return next(islice(documents(text, form, parser), document, None), Node(1, 1))
+    """The places of one document, counted from 0; of a file that cannot be read, its first character.
+
+    Not to be changed: the places of the last file that was asked for are kept, since faults come in crowds, and a file with many of
+    them must not be read for each.
+    """
+    found = _all(text, form, parser)
+    return found[document] if document < len(found) else Node(1, 1)
+
+
+@lru_cache(maxsize=1)
+def _all(text: bytes, form: Form, parser: MakeParser) -> tuple[Node, ...]:
+    return tuple(documents(text, form, parser))
 
 
 class _Locator:

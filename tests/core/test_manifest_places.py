@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.core.events import PARSER
 from reconciler.core.field_path import resolve
 from reconciler.core.identity import BlobId
 from reconciler.core.manifest import Manifest, parse
+from reconciler.core.places import locate
 
 TEXT = b"""# a comment
 base: &base {x: 1, deep: {b: 2}}
@@ -157,3 +159,17 @@ items:
     files = [parse(text, "a.yaml", BlobId("0")) for text in (TEXT, listed, b"---\n---\n" + TEXT)]
     for one in (one for file in files for one in file.manifests):
         assert msgspec.structs.replace(one, text=b"").place() == one.place() == one.place(("no such field",))
+
+
+def test_a_file_is_read_once_for_all_its_faults() -> None:
+    """Counted by the parsers that are made: a crowd of faults in one file costs one reading, whichever documents they stand in."""
+    made: list[str] = []
+
+    def counting(text: str) -> Any:
+        made.append(text)
+        return PARSER(text)
+
+    text = b"\n---\n".join(b"- %d" % number for number in range(100))
+    places = [locate(text, number, parser=counting).line for number in (*range(100), 7, 100)]
+    assert places == [*range(1, 200, 2), 15, 1]
+    assert len(made) == 1
