@@ -341,7 +341,7 @@ class Cluster:
 
     def identify(self, id: ObjectId) -> ObjectId | None:
         """The identity with its namespace completed, whatever the version; None where no version of the kind is served."""
-        resource = self.discovery.preferred.get(id.group_kind) if self.discovery else None
+        resource = self.discovery.preferred.get((id.group, id.kind)) if self.discovery else None
         if resource is None:
             return None
         namespace = (id.namespace or self.settings.namespace) if resource.namespaced else ""

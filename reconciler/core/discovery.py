@@ -60,7 +60,7 @@ class Discovery:
     """What a cluster serves. The first version a group lists for a kind is the one it prefers."""
 
     resources: dict[tuple[str, str, str], Resource] = field(default_factory=dict)  # (group, version, kind)
-    preferred: dict[GroupKind, Resource] = field(default_factory=dict)
+    preferred: dict[tuple[str, str], Resource] = field(default_factory=dict)
     stale_groups: dict[str, None] = field(default_factory=dict)
 
     def find(self, group: str, version: str, kind: str) -> Resource | None:

@@ -7,9 +7,14 @@ until every object of the waves before it is healthy. What heals drift waits for
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from typing import Literal
+
+import msgspec
 
 from .apply import Send, rank
 from .diff import Change
@@ -39,15 +44,17 @@ Bucket = tuple[int, int]
 """A wave, and the rank of a kind in it."""
 
 
+_ORDER = attrgetter("id.kind", "wave")
+
+
 @lru_cache(1_000)  # asked again and again for every object
 def _bucket(kind: str, wave: int) -> Bucket:
     """Namespaces and definitions come before all waves: what lives in them may stand in any."""
     return (FIRST_WAVE if kind in ("Namespace", "CustomResourceDefinition") else wave, rank(kind))
 
 
-@dataclass(slots=True, eq=False)
-class Item:
-    """One wanted object in one lane."""
+class Item(msgspec.Struct, eq=False):
+    """One wanted object in one lane. Compared by identity."""
 
     wanted: Wanted
     work: LaneWork
@@ -65,7 +72,7 @@ class Item:
     failures: int = 0
     heals: int = 0
     healed_at: float = float("-inf")
-    accepted: dict[str, object] = field(default_factory=dict)  # what admission makes of our values, by path
+    accepted: dict[str, object] = {}  # (one each) what admission makes of our values, by path
     asked: tuple[str, str] = ("", "")  # (digest, resourceVersion) that a dry run found to be in sync
     left_alone: tuple[str, ...] = ()
     planned: str = ""  # read-only: what an apply would do (create, change, unchanged)
@@ -116,13 +123,16 @@ class LaneWork:
     standings: dict[Standing, dict[Item, None]] = field(default_factory=dict)
     left_alone: dict[Item, None] = field(default_factory=dict)  # those of which something is
 
-    def add(self, wanted: Wanted) -> Item:
-        """Begin with one object."""
-        item = Item(wanted, self)
-        self.items[wanted] = item
-        self._count(item, 1)
-        self.checks[item] = None
-        return item
+    def add(self, wanted: Collection[Wanted]) -> None:
+        """Begin with objects, none of which is here. All at once: a start brings them by the ten thousand, of a few kinds."""
+        new = [Item(want, self) for want in wanted]
+        self.items.update(zip(wanted, new, strict=True))
+        self.checks.update(dict.fromkeys(new))
+        self.standings.setdefault("pending", {}).update(dict.fromkeys(new))
+        for (kind, asked), count in Counter(map(_ORDER, wanted)).items():
+            bucket = wave, _ = _bucket(kind, asked)
+            self.moving[bucket] = self.moving.get(bucket, 0) + count
+            self.unsettled[wave] = self.unsettled.get(wave, 0) + count
 
     def remove(self, item: Item) -> None:
         """It is wanted no more."""
@@ -236,32 +246,35 @@ class Claims:
 
     def __init__(self) -> None:
         self.turned: dict[ObjectRef, None] = {}  # came to be wanted, or ceased to be, since the pruner took note
-        self._items: dict[ObjectRef, dict[Item, None]] = {}
+        self._items: dict[ObjectRef, tuple[Item, ...]] = {}
         self._uids: dict[ObjectRef, str] = {}
         self._crds: dict[tuple[str, GroupKind], dict[Item, None]] = {}
 
-    def add(self, ref: ObjectRef, item: Item) -> None:
-        """Note a claim."""
-        if ref not in self._items:
-            self._items[ref] = {}
+    def add(self, ref: ObjectRef, item: Item) -> tuple[Item, ...]:
+        """Note a claim that is not there; the others, whose standing may change by that."""
+        held = self._items.get(ref, ())
+        if not held:
             self.turned[ref] = None
-        self._items[ref][item] = None
+        self._items[ref] = (*held, item)
         kind = _defines(item)
         if kind is not None:
             self._crds.setdefault((ref.cluster, kind), {})[item] = None
+        return held
 
     def remove(self, ref: ObjectRef, item: Item) -> tuple[Item, ...]:
         """Forget a claim; the others, whose standing may change by that."""
-        held = self._items.get(ref, {})
-        held.pop(item, None)
-        if not held:
-            if self._items.pop(ref, None) is not None:
+        before = self._items.pop(ref, ())
+        held = tuple(other for other in before if other is not item)
+        if held:
+            self._items[ref] = held
+        else:
+            if before:
                 self.turned[ref] = None
             self._uids.pop(ref, None)
         kind = _defines(item)
         if kind is not None:
             self._crds.get((ref.cluster, kind), {}).pop(item, None)
-        return tuple(held)
+        return held
 
     def ours(self, ref: ObjectRef, uid: str) -> None:
         """What stands under a claim is ours for as long as it has this uid, whatever is taken off it meanwhile."""
@@ -273,7 +286,7 @@ class Claims:
 
     def of(self, ref: ObjectRef) -> tuple[Item, ...]:
         """All claims on an object."""
-        return tuple(self._items.get(ref, ()))
+        return self._items.get(ref, ())
 
     def wanted(self, cluster: str, id: ObjectId) -> bool:
         """Whether there is any claim on an object."""
@@ -286,9 +299,12 @@ class Claims:
     def rival(self, ref: ObjectRef, item: Item) -> Item | None:
         """Another claim that keeps this one from being applied: any, unless all are the same Namespace and this is the first."""
         others = [other for other in self._items.get(ref, ()) if other is not item]
+        firm = [other for other in others if not other.wanted.policy.yields]
+        others = firm or (others if item.wanted.policy.yields else [])
         if not others:
             return None
-        if ref.id.kind == "Namespace" and all(other.wanted.digest == item.wanted.digest for other in others):
+        same = ref.id.kind == "Namespace" and all(other.wanted.digest == item.wanted.digest for other in others)
+        if same and bool(firm) != item.wanted.policy.yields:
             # Of two sources the paths may be the same: everybody must name the same one.
             first = min([item, *others], key=lambda claim: (claim.wanted.place, claim.work.unit, claim.work.lane))
             return None if first is item else first

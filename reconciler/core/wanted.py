@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal, cast
 
-from .identity import ObjectId
+from .identity import ObjectId, Place
 from .kind import Policy, Wanted
 from .manifest import Manifest, Problem
 
@@ -29,7 +29,8 @@ def read(manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
     wave, policy, problems = _asked(manifest) if manifest.annotations else (0, _PLAIN, ())
     id = ObjectId(manifest.group, manifest.kind, manifest.namespace, manifest.name)
     digest = hashlib.sha256(manifest.json).hexdigest()[:16]
-    return Wanted(id, manifest.version, manifest.json, digest, manifest.place(), manifest, wave, policy), problems
+    place = Place(manifest.path, manifest.line, manifest.column)
+    return Wanted(id, manifest.version, manifest.json, digest, place, manifest, wave, policy), problems
 
 
 def _asked(manifest: Manifest) -> tuple[int, Policy, tuple[Problem, ...]]:

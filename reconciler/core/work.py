@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import filterfalse, islice
+from operator import attrgetter
 
 from . import health
 from .apply import Context, InSync, Refuse, Send, decide
@@ -28,6 +29,7 @@ from .wire import Wire
 CHECKS_PER_STEP = 100
 """Objects compared in one step: a step stays near 20 ms, so that the Lease and other clusters get their turn."""
 
+_KIND_OF = attrgetter("id.group", "id.kind")
 _STANDINGS: dict[str, Standing] = {"Current": "healthy", "Failed": "failed"}
 
 
@@ -70,9 +72,9 @@ class Work:
         work.held = None
         fresh = dict.fromkeys(wanted)
         left = [work.items[want] for want in filterfalse(fresh.__contains__, work.items)]
-        for want in list(filterfalse(work.items.__contains__, fresh)):
-            work.add(want)
-            self.kinds[lane.cluster][want.id.group_kind] = None
+        new = list(filterfalse(work.items.__contains__, fresh))
+        work.add(new)
+        self.kinds[lane.cluster].update((GroupKind(*kind), None) for kind in dict.fromkeys(map(_KIND_OF, new)))
         # The new claims stand before the old ones go: what is rewritten in Git is at no moment unwanted.
         for item in list(work.checks):
             self._claim(item)
@@ -115,19 +117,18 @@ class Work:
         if item.id != id:
             self._unclaim(item)
             item.id = id
-            ref = ObjectRef(cluster.name, id)
-            self.claims.add(ref, item)
-            for other in self.claims.of(ref):
-                if other is not item and other.phase in ("done", "blocked", "wait"):
-                    self.check(other)
-        return item.resource is not None and item.resource.keeps
+            self._check_rivals(self.claims.add(ObjectRef(cluster.name, id), item))
+        return True
 
     def _unclaim(self, item: Item) -> None:
         if item.ref is not None:
-            for other in self.claims.remove(item.ref, item):
-                if other.phase in ("done", "blocked", "wait"):
-                    self.check(other)
+            self._check_rivals(self.claims.remove(item.ref, item))
             item.id = None
+
+    def _check_rivals(self, rivals: tuple[Item, ...]) -> None:
+        for other in rivals:
+            if other.phase in ("done", "blocked", "wait"):
+                self.check(other)
 
     def _stir(self, work: LaneWork) -> None:
         self._busy[work.lane.cluster][work] = None
@@ -239,10 +240,10 @@ class Work:
 
     def _check(self, item: Item) -> None:
         cluster = self.clusters[item.work.lane.cluster]
-        if not self._claim(item):
+        if not self._claim(item) or item.resource is None or not item.resource.keeps:
             self._wait_for_kind(cluster, item)
             return
-        assert item.id is not None and item.ref is not None and item.resource is not None
+        assert item.id is not None and item.ref is not None
         rival = self.claims.rival(item.ref, item)
         if self.store.reserves(item.id):
             item.place = item.wanted.place
