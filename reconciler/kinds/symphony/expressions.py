@@ -117,7 +117,7 @@ class _Tree:
         self.secrets: list[Pointer] = []
         self.errors: list[ExpressionError] = []
         self._scope = scope
-        self._budget = Budget(0)
+        self._budget = Budget()
 
     def walk(self, json: Json, path: Pointer) -> Json:
         if len(self.errors) >= ERRORS:

@@ -26,6 +26,7 @@ from .values import ExpressionError, Json, Value, as_boolean, as_number, json_of
 if TYPE_CHECKING:
     from .expressions import Evaluation
 
+QUESTION_STEPS: Final = 200  # what asking for a catalog or a Secret costs
 NEAR: Final = 100  # keys among which a misspelt one is looked for
 
 Arguments: TypeAlias = Sequence[Value]
@@ -90,6 +91,7 @@ def _config(evaluation: Evaluation, arguments: Arguments) -> Value:
         raise ExpressionError("$config: there are no catalogs here")
     name, key, *overrides = [text_of(argument.json) for argument in arguments]
     reference = ("config", name, key, *overrides)
+    evaluation.budget.spend(QUESTION_STEPS)
     with evaluation.asking(reference, shown_as=arguments):
         found = config(name, key, tuple(overrides))
         return evaluation.within(found)
@@ -102,6 +104,7 @@ def _secret(evaluation: Evaluation, arguments: Arguments) -> Value:
     if evaluation.outside:
         raise ExpressionError("$secret: a value that an input or an output brought may not ask for a secret")
     name, key = (text_of(argument.json) for argument in arguments)
+    evaluation.budget.spend(QUESTION_STEPS)
     with evaluation.asking(("secret", name, key), shown_as=arguments):
         return Value(secret(name, key), secret=True)
 

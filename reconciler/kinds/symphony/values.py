@@ -61,8 +61,8 @@ class Value(NamedTuple):
 class Budget:
     """What an evaluation may still spend."""
 
-    def __init__(self, characters: int) -> None:
-        self._left = STEPS + STEPS_PER_CHARACTER * characters
+    def __init__(self, characters: int = 0, steps: int = STEPS) -> None:
+        self._left = steps + STEPS_PER_CHARACTER * characters
 
     def grow(self, characters: int) -> None:
         """Another text is to be evaluated."""
@@ -76,7 +76,7 @@ class Budget:
         """
         self._left -= steps
         if self._left < 0:
-            raise ExpressionError("the expression asks for too much work")
+            raise ExpressionError("this asks for too much work")
 
     def spend_on(self, value: Json) -> None:
         """Take what it costs to look at a whole value; a text costs one step for COST_CHARACTERS.
