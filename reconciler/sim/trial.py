@@ -178,6 +178,8 @@ def at_rest(world: World) -> bool:
             return False
     if any(c.state != "up" or leader.engine.store.pins.get(c.name) != "" for c in leader.engine.clusters.values()):
         return False
+    if len(leader.streams) < sum(len(c.reflectors) + len(c.followed.reflectors) for c in leader.engine.clusters.values()):
+        return False  # a watch that broke is opened again after a while, and may have much to tell
     if any(publisher.problem for publisher in leader.engine.publishers.values()):
         return False
     if any(unit.plan is not None and unit.plan.wake_at is not None for unit in leader.engine.units.units.values()):
