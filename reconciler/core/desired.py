@@ -39,7 +39,13 @@ class Touched:
     folders: dict[str, None] = field(default_factory=dict)
     kinds: dict[GroupKind, None] = field(default_factory=dict)
     manifests: list[Manifest] = field(default_factory=list)  # as they were, and as they are
-    all_known: bool = False  # the last folder that was looked up in history has been
+    known: bool = False  # what might have been there, for all that could be read, is known now
+
+    def add(self, file: ManifestFile) -> None:
+        """Something about what a file holds has changed."""
+        self.manifests += file.manifests
+        for manifest in file.manifests:
+            self.kinds[GroupKind(manifest.group, manifest.kind)] = None
 
 
 class Desired:
@@ -96,7 +102,11 @@ class Desired:
     @property
     def has_unknown(self) -> bool:
         """Whether any file cannot be read of which no readable version is known: what is not there may be in it."""
-        return bool(self.lost) or any(settled.commit is None for settled in self.settled.values())
+        return bool(self.lost) or any(path not in self._last for paths in self._unreadable.values() for path in paths)
+
+    @property
+    def _unknown(self) -> tuple[bool, bool]:
+        return bool(self.lost), self.has_unknown
 
     def changed_by(self, path: str) -> Commit | None:
         """The commit that last changed a path: at a first read nobody knows better than the commit that was read."""
@@ -136,8 +146,10 @@ class Desired:
                 self._commits.pop(path, None)
             else:
                 self._commits[path] = step.commit
+        unknown = self._unknown
         for folder, files in changes.items():
             self._fold_folder(folder, files, first, touched)
+        touched.known = self._unknown < unknown
         self.commit = step.commit
         return touched
 
@@ -145,7 +157,6 @@ class Desired:
         self, folder: str, changes: dict[str, ManifestFile | None], first: bool, touched: Touched
     ) -> None:
         touched.folders[folder] = None
-        was_lost = bool(self.lost)
         before = self.folders.get(folder, {})
         after = dict(before)
         unreadable = self._unreadable.setdefault(folder, {})
@@ -166,6 +177,7 @@ class Desired:
                 unreadable[path] = None
                 if effective is not None and effective.readable:
                     self._last[path] = effective
+                    touched.add(effective)
         if after:
             self.folders[folder] = after
         else:
@@ -179,7 +191,6 @@ class Desired:
             self.settled[folder] = Settled({}, None)
         elif was_readable:
             self.settled[folder] = Settled(before, self.commit)
-        touched.all_known |= was_lost and not self.lost
 
     def _unsettle(self, folder: str) -> None:
         """A folder can be read whole again: what it was held as is forgotten."""
@@ -194,10 +205,10 @@ class Desired:
         self._wrong.pop(manifest, None)
 
     def _index(self, path: str, old: ManifestFile | None, new: ManifestFile | None, touched: Touched) -> None:
-        touched.manifests += (*(old.manifests if old else ()), *(new.manifests if new else ()))
+        for file in filter(None, (old, new)):
+            touched.add(file)
         for manifest in old.manifests if old else ():
             kind = GroupKind(manifest.group, manifest.kind)
-            touched.kinds[kind] = None
             self._by_name.pop(kind, None)
             self._forget(manifest)
             held = self.kinds.get(kind, {})
@@ -206,7 +217,6 @@ class Desired:
                 self.kinds.pop(kind, None)
         for manifest in new.manifests if new else ():
             kind = GroupKind(manifest.group, manifest.kind)
-            touched.kinds[kind] = None
             self._by_name.pop(kind, None)
             self.kinds.setdefault(kind, {})[path, manifest.index] = manifest
 
@@ -217,12 +227,13 @@ class Desired:
     def restore(self, folder: str, past: CommitChanges | None) -> Touched:
         """What history says of a folder that could not be read when we began with it (None: nothing; it is held as that)."""
         touched = Touched({folder: None})
+        unknown = self._unknown
         if self.lost.pop(folder, "no longer lost") is not None:
             return touched
-        touched.all_known = not self.lost
         self._unsettle(folder)
         if past is None:
             self.settled[folder] = Settled({}, None)
+            touched.known = self._unknown < unknown
             return touched
         files = {change.path: change.file for change in past.changes if change.file is not None}
         self.settled[folder] = Settled(files, past.commit)
@@ -232,4 +243,5 @@ class Desired:
             if file is not None and held is not file:
                 self._last[path] = file
                 self._index(path, held, file, touched)
+        touched.known = self._unknown < unknown
         return touched

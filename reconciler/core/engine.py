@@ -133,7 +133,7 @@ class Engine:
             self.units.touch(key, kind)
         for changed in touched.kinds:
             self.units.changed(("manifests", changed))
-        if touched.all_known:
+        if touched.known:
             self.units.changed_all("manifests")
             for unit in list(self.units.units.values()):
                 if not unit.key.is_folder:

@@ -31,6 +31,7 @@ class Policy:
     prune: Literal["default", "allowed", "disabled"] = "default"
     recreate: bool = False
     adopt: bool = False
+    yields: bool = False  # made only where nobody else has made or wants it; no annotation says so, only kinds do
 
 
 class Wanted(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -94,11 +95,13 @@ class Plan:
     """What should be, for one unit, now.
 
     `status` None: the engine tells how the wanted objects are. `prune` False: owned objects that are not wanted stay, since
-    what is wanted is not known for certain.
+    what is wanted is not known for certain. `left`: (cluster, namespace) → why the unit has left it: what it owns there and does
+    not want goes as what is `leaving`.
     """
 
     wanted: Mapping[Lane, tuple[Wanted, ...] | Held] = field(default_factory=dict)
     leaving: tuple[Leaving, ...] = ()
+    left: Mapping[tuple[str, str], str] = field(default_factory=dict)
     keep: Mapping[ObjectRef, str] = field(default_factory=dict)
     prune: bool = True
     record: Json | None = None
@@ -107,6 +110,7 @@ class Plan:
     problems: tuple[Problem, ...] = ()
     gates: tuple[Gate, ...] = ()
     wake_at: float | None = None  # `Instant.steady`
+    due_at: float | None = None  # `Instant.wall`: a date in the calendar, whatever the clock does until then
 
 
 @dataclass(frozen=True, slots=True)

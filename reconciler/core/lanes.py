@@ -297,14 +297,20 @@ class Claims:
         return bool(self._crds.get((cluster, kind)))
 
     def rival(self, ref: ObjectRef, item: Item) -> Item | None:
-        """Another claim that keeps this one from being applied: any, unless all are the same Namespace and this is the first."""
+        """Another claim that keeps this one from being applied.
+
+        Any does, unless all are the same Namespace and this is the first. One that yields gives way to all that do not, and stands
+        in nobody's way; of those that yield the first counts.
+        """
+        yields = item.wanted.policy.yields
         others = [other for other in self._items.get(ref, ()) if other is not item]
         firm = [other for other in others if not other.wanted.policy.yields]
-        others = firm or (others if item.wanted.policy.yields else [])
+        if firm or not yields:
+            others = firm
         if not others:
             return None
-        same = ref.id.kind == "Namespace" and all(other.wanted.digest == item.wanted.digest for other in others)
-        if same and bool(firm) != item.wanted.policy.yields:
+        alike = ref.id.kind == "Namespace" and all(other.wanted.digest == item.wanted.digest for other in others)
+        if (yields and not firm) or (alike and not yields):
             # Of two sources the paths may be the same: everybody must name the same one.
             first = min([item, *others], key=lambda claim: (claim.wanted.place, claim.work.unit, claim.work.lane))
             return None if first is item else first

@@ -268,6 +268,9 @@ class Pruner:
         unit = self._unit_of(pair[0])
         assert unit is not None and unit.plan is not None
         leaving = {item.ref.id: item.reason for item in unit.plan.leaving if item.ref.cluster == pair[1]}
+        if unit.plan.left:
+            gone = {live.id: unit.plan.left.get((pair[1], live.id.namespace), "") for live in leftover if live.id.namespace}
+            leaving = {**{id: reason for id, reason in gone.items() if reason}, **leaving}
         free: list[Live] = []
         budgeted: list[Live] = []
         for live in leftover:

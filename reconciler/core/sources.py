@@ -171,7 +171,7 @@ class Source:
             touched.folders.update(part.folders)
             touched.kinds.update(part.kinds)
             touched.manifests += part.manifests
-            touched.all_known |= part.all_known
+            touched.known |= part.known
         if rewritten:
             self.desired.doubt()
         if self.desired.commit is not None:

@@ -23,6 +23,9 @@ from .work import Work
 
 FENCE_RETRY_SECONDS = 300.0
 PLANS_PER_STEP = 500
+CALENDAR_SECONDS = 60.0
+"""How late a date may be noticed after somebody has set the clock forward."""
+
 _KIND_OF = attrgetter("group", "kind")
 
 
@@ -98,6 +101,7 @@ class Units:
         self._unplanned.pop(key, None)
         self._saving.pop(key, None)
         self.wire.cancel(("unit", key))
+        self.wire.cancel(("due", key))
 
     def changed(self, topic: Topic) -> None:
         """A fact has changed: the units that asked about it ask again."""
@@ -208,6 +212,17 @@ class Units:
         if plan.wake_at is not None:
             at = max(plan.wake_at, self.wire.now.steady + 0.001)
             self.wire.at(("unit", unit.key), at, lambda: self._again(unit.key))
+        self.wire.cancel(("due", unit.key))
+        if plan.due_at is not None:
+            self._wait_for(unit.key, plan.due_at)
+
+    def _wait_for(self, key: UnitKey, due_at: float) -> None:
+        """Timers follow the steady clock, and the calendar's may be set meanwhile: look again in good time."""
+        left = due_at - self.wire.now.wall
+        if left <= 0:
+            self._again(key)
+        else:
+            self.wire.after(("due", key), min(left, CALENDAR_SECONDS), lambda: self._wait_for(key, due_at))
 
     def _again(self, key: UnitKey) -> None:
         if key in self.units:

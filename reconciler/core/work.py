@@ -24,6 +24,7 @@ from .settings import Settings
 from .sources import Source
 from .store import Store
 from .types import Types
+from .unserved import wait_for_kind
 from .wire import Wire
 
 CHECKS_PER_STEP = 100
@@ -241,7 +242,7 @@ class Work:
     def _check(self, item: Item) -> None:
         cluster = self.clusters[item.work.lane.cluster]
         if not self._claim(item) or item.resource is None or not item.resource.keeps:
-            self._wait_for_kind(cluster, item)
+            wait_for_kind(self, cluster, item)
             return
         assert item.id is not None and item.ref is not None
         rival = self.claims.rival(item.ref, item)
@@ -266,7 +267,7 @@ class Work:
         """Whether a Namespace is wanted, and not there yet, or still on its way out. One that is there and not ours is there."""
         id = ObjectId("", "Namespace", "", name)
         claims = self.claims.of(ObjectRef(cluster.name, id)) if name and self.settings.act else ()
-        if all(claim.standing == "blocked" for claim in claims):
+        if all(claim.standing in ("blocked", "healthy") for claim in claims):  # not ours to make, or there
             return False
         live = cluster.owned(id)
         return live is None or live.deleting
@@ -277,33 +278,9 @@ class Work:
         if reflector is not None and reflector.problem:
             self.stand(item, "pending", f"{item.resource.plural} cannot be listed: {reflector.problem}")
 
-    def _wait_for_kind(self, cluster: Cluster, item: Item) -> None:
-        assert cluster.discovery is not None
-        want, kind = item.wanted, item.wanted.id.group_kind
-        served = cluster.discovery.preferred.get(kind)
-        if item.resource is None or served is None:
-            cluster.missing(kind, want.version)
-        item.place = want.place
-        item.work.move(item, "wait")
-        if kind.group in cluster.discovery.stale_groups:
-            self.stand(item, "pending", f"the server of {kind.group} does not answer")
-        elif item.resource is not None and served is not None:
-            self.stand(item, "blocked", f"{kind} cannot be watched, so it cannot be kept as it is written")
-        elif served is not None:
-            item.place = want.manifest.place(("apiVersion",)) if want.manifest else want.place
-            self.stand(item, "blocked", f"{kind} is not served in version {want.version}; {served.api_version} is")
-        elif self.claims.brings(cluster.name, kind) and not self.settings.act:
-            item.planned = "create"
-            item.work.move(item, "done")
-            self.stand(item, "pending", "comes with its CustomResourceDefinition")
-        elif self.claims.brings(cluster.name, kind):
-            self.stand(item, "pending", f"waits for the CustomResourceDefinition of {kind}")
-        else:
-            item.place = want.manifest.place(("kind",)) if want.manifest else want.place
-            self.stand(item, "blocked", f"no kind {kind} on {cluster.name}; applied as soon as something brings it")
-
     def _stand_back(self, item: Item, rival: Item) -> None:
-        if item.wanted.id.kind == "Namespace" and item.wanted.digest == rival.wanted.digest:
+        alike = item.wanted.id.kind == "Namespace" and item.wanted.digest == rival.wanted.digest
+        if alike or item.wanted.policy.yields:
             item.work.move(item, "done")
             self.stand(item, rival.standing if rival.standing != "blocked" else "healthy", rival.message)
             return
@@ -326,6 +303,12 @@ class Work:
             return
         verdict = decide(item.wanted, item.resource, item.id, live, item.foreign, self._context(item))
         item.looked, item.foreign = False, None  # what was seen counts for one decision
+        if isinstance(verdict, Refuse) and item.wanted.policy.yields:  # it is there: that is all that was wanted
+            item.work.move(item, "done")
+            self.stand(item, "healthy")
+            self._namespace_came(cluster, item.id.name)
+            self.retry(item)  # nobody tells us when it goes
+            return
         if isinstance(verdict, Refuse):
             item.place = verdict.place
             item.work.move(item, "blocked")
