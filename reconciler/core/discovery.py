@@ -7,6 +7,7 @@ whose server did not answer is *stale*: its kinds are unknown, never absent (des
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -72,8 +73,12 @@ class Discovery:
         return kind not in self.preferred and kind.group not in self.stale_groups
 
 
+@lru_cache(maxsize=4)
 def parse(*documents: bytes) -> Discovery | None:
-    """Read aggregated discovery documents; None where one of them is something else (an old server, a proxy's error page)."""
+    """Read aggregated discovery documents; None where one of them is something else (an old server, a proxy's error page).
+
+    Clusters that serve the same share what was read: it is not to be changed.
+    """
     found = Discovery()
     for document in documents:
         try:

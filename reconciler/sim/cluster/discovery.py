@@ -7,8 +7,11 @@ Law of the module: answers follow from the catalogue alone. Legacy documents go 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterable
+
+import msgspec
 
 from . import openapi
 from .http import Request, Response
@@ -87,8 +90,8 @@ def _groups(catalogue: Catalogue) -> dict[str, list[str]]:
     for group, version in catalogue.versions():
         groups.setdefault(group, []).append(version)
     # Groups of definitions come after the built-in ones, by name.
-    custom = sorted(group for group in groups if group not in {name for name, _ in builtin()})
-    order = [group for group in groups if group not in custom] + custom
+    known = dict.fromkeys(name for name, _ in builtin())
+    order = [group for group in groups if group in known] + sorted(group for group in groups if group not in known)
     return {group: _by_priority(groups[group]) for group in order}
 
 
@@ -97,6 +100,7 @@ def _by_priority(versions: list[str]) -> list[str]:
     return sorted(versions, key=version_priority)
 
 
+@functools.lru_cache(maxsize=256)
 def version_priority(version: str) -> tuple[int, int, int, str]:
     """What versions of a group are sorted by (apimachinery version.CompareKubeAwareVersionStrings)."""
     major, stage, minor = _read_version(version)
@@ -165,11 +169,22 @@ def _aggregate(catalogue: Catalogue, core: bool) -> Json:
     for group, versions in _groups(catalogue).items():
         if (group == "") != core:
             continue
-        rows = [
-            {"version": v, "resources": _aggregate_rows(catalogue.versions()[group, v].values()), "freshness": "Current"} for v in versions
-        ]
+        rows = [{"version": v, "resources": _aggregate_version(catalogue, group, v), "freshness": "Current"} for v in versions]
         items.append({"metadata": {"name": group} if group else {}, "versions": rows})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
+
+
+def _aggregate_version(catalogue: Catalogue, group: str, version: str) -> msgspec.Raw:
+    """The resources of one version, encoded; what no definition has added to is the same for all clusters."""
+    resources = catalogue.versions()[group, version]
+    if resources == builtin().get((group, version)):
+        return _builtin_version(group, version)
+    return msgspec.Raw(encode(_aggregate_rows(resources.values())))
+
+
+@functools.cache
+def _builtin_version(group: str, version: str) -> msgspec.Raw:
+    return msgspec.Raw(encode(_aggregate_rows(builtin()[group, version].values())))
 
 
 def _aggregate_rows(resources: Iterable[Resource]) -> list[Json]:
