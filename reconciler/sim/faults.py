@@ -125,18 +125,26 @@ class Chance:
         self._draw = draw
         self._limit = limit
         self._rates = rates
+        self._sorts: dict[tuple[type, str], list[tuple[str, float]]] = {}
 
     def at(self, point: Point) -> Fault | None:
         """Draw for this point."""
         chosen: Fault | None = None
         if len(self.drawn) >= self._limit:
             return None
-        for kind, rate in self._rates.items():
-            if KINDS[kind].strikes(point.message) and self._draw.chance(rate) and chosen is None:
+        for kind, rate in self._striking(point.message):
+            if self._draw.chance(rate) and chosen is None:
                 chosen = Fault(kind, round(self._draw.between(*KINDS[kind].seconds), 3))
         if chosen is not None:
             self.drawn[point.number] = chosen
         return chosen
+
+    def _striking(self, message: Effect | Input) -> list[tuple[str, float]]:
+        """What may strike a message, and how often: known of its sort."""
+        sort = type(message), getattr(message, "method", "")
+        if sort not in self._sorts:
+            self._sorts[sort] = [(kind, rate) for kind, rate in self._rates.items() if KINDS[kind].strikes(message)]
+        return self._sorts[sort]
 
 
 def armed(draw: Draw, kinds: Iterable[str], rate: float, share: float = 0.4) -> dict[str, float]:
@@ -152,6 +160,7 @@ Strike = Callable[["Network", "Daemon", Any, Fault], None]
 class Kind(NamedTuple):
     """A kind of fault: its name in the catalogue, which messages it strikes, what it does, and the range of its seconds.
 
+    What it strikes is told by the type of a message, and of a request by its method; by nothing else.
     `weight` says how much more often it must be drawn than others to be seen as often, where it strikes messages that are rare.
     """
 
