@@ -65,8 +65,9 @@ def checks() -> Checks:
 
 @cache
 def parser_version() -> str:
-    """The digest of all that the parser's answers depend on beside a file: its code, its schemas, what reads YAML for it."""
-    files = [*sorted((PACKAGE / "core").glob("*.py")), *sorted(schemas.folder().rglob("*.json"))]
+    """The digest of all that decides what is told of a file, beside the file: the code that finds and parses it, schemas, libraries."""
+    code = [file for folder in ("core", "adapters/git") for file in sorted((PACKAGE / folder).glob("*.py"))]
+    files = [*code, *sorted(schemas.folder().rglob("*.json"))]
     parts = [file.read_bytes() for file in files]
     libraries = f"{yaml.__version__} {yaml.__with_libyaml__} {version('jsonschema')} {sys.version}"
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in [*parts, libraries.encode()])).hexdigest()

@@ -48,8 +48,8 @@ from . import history, push, refs
 from .cache import Cache
 from .counts import Counts
 from .ignoring import IgnoreFiles
-from .parsed import Parsed
-from .reading import NOTHING, Damaged, Parse, Reader, raw_files, sound
+from .parsed import Kept, Parsed, laid_over
+from .reading import NOTHING, Damaged, Parse, Reader, no_one, raw_files, sound
 from .transport import (
     Basic,
     Bearer,
@@ -137,9 +137,14 @@ class Repository:
             if effect.since is not None and since is None:
                 raise GitTrouble(f"commit {effect.since[:12]}, which was read before, is in the repository no more")
             history_ = self._history(repository)
-            steps, rewritten = history_.steps(since, tip, effect.history_limit)
-            rewound = rewritten and since is not None and history_.went_back(since, tip)
-            answer = self._read(repository, steps, parse, everything=effect.since is None)
+            rewritten = rewound = False
+            answer: tuple[CommitChanges, ...]
+            if since is None:
+                answer = self._read_whole(repository, history_, tip, parse)
+            else:
+                steps, rewritten = history_.steps(since, tip, effect.history_limit)
+                rewound = rewritten and history_.went_back(since, tip)
+                answer = self._read(repository, steps, parse)
             self._suspect = None
             self._tidy()
             return Fetched(effect.id, answer, rewritten, rewound)
@@ -231,23 +236,34 @@ class Repository:
             raise GitTrouble(f"source {self.name}: {found.message}", permanent=True)
         return found
 
-    def _read(
-        self, repository: pygit2.Repository, steps: list[history.Step], parse: Parse, *, everything: bool
-    ) -> tuple[CommitChanges, ...]:
-        """Steps with their files. What was parsed in an earlier life is not parsed again."""
-        kept = self._kept()
-        if kept is None:
-            reader = Reader(repository, parse, self.counts)
-        else:
-            reader = Reader(repository, parse, self.counts, kept.read() if everything else NOTHING, kept.keep)
+    def _read(self, repository: pygit2.Repository, steps: list[history.Step], parse: Parse) -> tuple[CommitChanges, ...]:
+        """Steps with their files, which are kept for the next life."""
+        store = self._store()
+        reader = Reader(repository, parse, self.counts, NOTHING, store.keep if store else no_one)
         answer = tuple(CommitChanges(commit, tuple(map(reader.change, found))) for commit, found in steps)
-        if kept is not None and everything:
-            kept.tidy(reader.made)
-        elif kept is not None:
-            kept.flush()
+        if store is not None:
+            store.flush()
         return answer
 
-    def _kept(self) -> Parsed | None:
+    def _read_whole(
+        self, repository: pygit2.Repository, history_: history.History, tip: pygit2.Commit, parse: Parse
+    ) -> tuple[CommitChanges]:
+        """All files of a commit. What was parsed in an earlier life is not parsed again, and what has not changed not looked at."""
+        store = self._store()
+        kept = store.read() if store else Kept()
+        tree, commit, found, marked = history_.whole(tip, kept.tree)
+        known = kept.others if marked else kept.all_parsed()
+        reader = Reader(repository, parse, self.counts, known, store.keep if store else no_one)
+        changes = [reader.change(difference) for difference in found]
+        unparsed = reader.unparsed
+        if marked:
+            unparsed |= kept.unparsed
+            changes = laid_over(kept.files, changes)
+        if store is not None:
+            store.tidy(tree, changes, unparsed, marked=marked)
+        return (CommitChanges(commit, tuple(changes)),)
+
+    def _store(self) -> Parsed | None:
         """What is kept of parsed files; None where nothing is to be kept, or there is no place for it."""
         if self._parsed is None and self._parser:
             try:

@@ -7,6 +7,7 @@ line does not lead from one commit to the other within the limit, the two trees 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pygit2
 
@@ -14,7 +15,7 @@ from reconciler.core.identity import CommitId
 from reconciler.core.messages import Commit
 
 from .ignoring import IgnoreFiles
-from .reading import sound
+from .reading import Damaged, sound
 from .transport import GitTrouble, clean
 from .trees import Difference, Node, Walk, subtree
 
@@ -75,17 +76,14 @@ class History:
         with sound():
             return bool(self._repository.descendant_of(since.id, tip.id))
 
-    def steps(self, since: pygit2.Commit | None, tip: pygit2.Commit, limit: int) -> tuple[list[Step], bool]:
+    def steps(self, since: pygit2.Commit, tip: pygit2.Commit, limit: int) -> tuple[list[Step], bool]:
         """The steps from `since` to `tip`, oldest first, and whether history was rewritten between them.
 
         Raises:
             GitTrouble: the tip has no such folder: that it is empty is not known (design, law 12).
         """
         with sound():
-            if subtree(tip.tree, self._path) is None:
-                raise GitTrouble(f"commit {str(tip.id)[:12]} has no folder {self._path}")
-            if since is None:
-                return [self._step(None, tip)], False
+            self._folder(tip)
             if since.id == tip.id:
                 return [], False
             commits: list[pygit2.Commit] = []
@@ -96,6 +94,24 @@ class History:
                     break
                 commits.append(commit)
             return [self._step(since, tip)], not self._repository.descendant_of(tip.id, since.id)
+
+    def whole(self, tip: pygit2.Commit, base: str) -> tuple[str, Commit, list[Difference], bool]:
+        """The tree of a commit, and what differs between the tree `base` and it: all of it, and False, where there is no such tree.
+
+        Raises:
+            GitTrouble: the tip has no such folder.
+        """
+        with sound():
+            folder = self._folder(tip)
+        tree, commit = str(folder.id), described(tip)
+        if base:
+            # What was read in an earlier life may be here in part only, or be so different that both are too large to go through.
+            with suppress(GitTrouble, Damaged), sound():
+                old = self._repository[pygit2.Oid(hex=base)]
+                if isinstance(old, pygit2.Tree):
+                    return tree, commit, list(Walk(self._repository, self._ignores).differences(old, folder)), True
+        with sound():
+            return tree, commit, list(Walk(self._repository, self._ignores).differences(None, folder)), False
 
     def earlier(self, before: pygit2.Commit, folder: str) -> Step | None:
         """The nearest first parent of `before` in which `folder` had other manifests of its own, and these.
@@ -128,10 +144,16 @@ class History:
             before = commit
         return found
 
-    def _step(self, before: pygit2.Commit | None, commit: pygit2.Commit) -> Step:
-        old = subtree(before.tree, self._path) if before is not None else None
+    def _step(self, before: pygit2.Commit, commit: pygit2.Commit) -> Step:
         walk = Walk(self._repository, self._ignores)
-        return described(commit), list(walk.differences(old, subtree(commit.tree, self._path)))
+        old, new = (subtree(one.tree, self._path) for one in (before, commit))
+        return described(commit), list(walk.differences(old, new))
+
+    def _folder(self, tip: pygit2.Commit) -> pygit2.Tree:
+        found = subtree(tip.tree, self._path)
+        if found is None:
+            raise GitTrouble(f"commit {str(tip.id)[:12]} has no folder {self._path}")
+        return found
 
     def _own_files(self, commit: pygit2.Commit, folder: str) -> dict[str, Node]:
         root = subtree(commit.tree, self._path)

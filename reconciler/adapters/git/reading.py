@@ -53,10 +53,14 @@ def sound() -> Iterator[None]:
         raise Damaged(str(error)) from error
 
 
+def no_one(_file: ManifestFile, _parsed: bool) -> None:
+    """Hears of files where nobody keeps them."""
+
+
 class Reader:
     """Reads for one effect: parses each content at each path once, however many steps name it; what is `known` not at all.
 
-    `fresh` hears of every file that was parsed.
+    `fresh` hears of every file that was made, and whether it was parsed: where there is nothing to parse, a problem says why.
     """
 
     def __init__(
@@ -65,14 +69,14 @@ class Reader:
         parse: Parse,
         counts: Counts,
         known: Mapping[tuple[str, BlobId], ManifestFile] = NOTHING,
-        fresh: Callable[[ManifestFile], None] = lambda _: None,
+        fresh: Callable[[ManifestFile, bool], None] = no_one,
     ) -> None:
         self._repository = repository
         self._parse = parse
         self._counts = counts
         self._known = known
         self._fresh = fresh
-        self.made: list[ManifestFile] = []  # by the parser, now or before
+        self.unparsed: dict[str, None] = {}  # paths at which there was nothing to parse
         self._files: dict[tuple[str, Node], ManifestFile] = {}
         self._bytes = 0
 
@@ -83,7 +87,7 @@ class Reader:
             return FileChange(path, None, None)
         file = self._files.get((path, node))
         if file is None:
-            file = self._files[path, node] = self._read(path, node)
+            file = self._files[path, node] = self._known_or_read(path, node)
         return FileChange(path, node.id, file)
 
     def _ignore_file(self, path: str, node: Node) -> ManifestFile:
@@ -96,32 +100,35 @@ class Reader:
         _, problems = read_ignore(content, path)
         return ManifestFile(path, node.id, (), problems, 0)
 
-    def _read(self, path: str, node: Node) -> ManifestFile:
-        if node.sort == "ignore":
-            return self._ignore_file(path, node)
-        if node.sort != "file":
-            return unread(path, node.id, NOT_READ[node.sort])
-        if node.odd:
-            return unread(path, node.id, ODD_NAME)
-        known = self._known.get((path, node.id))
+    def _known_or_read(self, path: str, node: Node) -> ManifestFile:
+        is_regular = node.sort == "file" and not node.odd
+        known = self._known.get((path, node.id)) if is_regular else None
         if known is not None:
             self._take(len(known.manifests[0].text) if known.manifests else 0)
-            self.made.append(known)
             return known
+        file = self._read(path, node) if is_regular else self._not_read(path, node)
+        self._fresh(file, path not in self.unparsed)
+        return file
+
+    def _not_read(self, path: str, node: Node) -> ManifestFile:
+        self.unparsed[path] = None
+        if node.sort == "ignore":
+            return self._ignore_file(path, node)
+        return unread(path, node.id, ODD_NAME if node.sort == "file" else NOT_READ[node.sort])
+
+    def _read(self, path: str, node: Node) -> ManifestFile:
         with sound():
             oid = pygit2.Oid(hex=node.id)
             _, size = self._repository.odb.read_header(oid)
         if size > BLOB_LIMIT_BYTES:
+            self.unparsed[path] = None
             return unread(path, node.id, too_large(size, BLOB_LIMIT_BYTES))
         self._take(size)
         with sound():
             content = bytes(self._repository[oid].data)
         self._counts.blobs_read += 1
         self._counts.parses += 1
-        file = self._parse(content, path, node.id)
-        self._fresh(file)
-        self.made.append(file)
-        return file
+        return self._parse(content, path, node.id)
 
     def _take(self, size: int) -> None:
         self._bytes += size

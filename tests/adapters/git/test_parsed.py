@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
+import pygit2
 import pytest
+from pygit2.enums import FileMode
 
 from reconciler.adapters.git import Repository, parsed
 from reconciler.core.identity import BlobId, CommitId, SourceName
 from reconciler.core.manifest import ManifestFile, parse
-from reconciler.core.messages import CommitChanges, Fetch
+from reconciler.core.messages import CommitChanges, Fetch, FileChange
 from reconciler.sim.gitserver import GitServer
 from tests.adapters.git.test_fetch import steps
-from tests.gitserver import commit, git_server
+from tests.gitserver import commit, commit_tree, git_server
 
 __all__ = ["git_server"]
 
@@ -53,6 +56,15 @@ def cost(url: str, folder: Path, tip: str, parser: str = "one") -> tuple[int, in
 def kept(folder: Path) -> Path:
     (found,) = folder.glob("*.parsed")
     return found
+
+
+def marked(folder: Path, parser: str = "one") -> str:
+    """The tree that is kept whole."""
+    return parsed.Parsed(kept(folder), parser).read().tree
+
+
+def tree_of(served: Path, commit: str) -> str:
+    return str(pygit2.Repository(str(served))[commit].peel(pygit2.Tree).id)
 
 
 def shape(told: list[CommitChanges]) -> list[object]:
@@ -108,8 +120,9 @@ def test_another_parser_believes_nothing_of_it(git_server: GitServer, served: Pa
     assert [cost(url, folder, tip, parser)[1] for parser in ("one", "two", "two", "one", "")] == [10, 10, 0, 10, 10]
 
 
-@pytest.mark.parametrize("at", [0, 9, 20, 60, 300, -1])
-def test_a_damaged_byte_costs_time_and_nothing_else(git_server: GitServer, served: Path, tmp_path: Path, at: int) -> None:
+@pytest.mark.parametrize(("at", "parsed"), [(0, 10), (9, 10), (20, 10), (60, 10), (300, 10), (-1, 0)])
+def test_a_damaged_byte_costs_time_and_nothing_else(git_server: GitServer, served: Path, tmp_path: Path, at: int, parsed: int) -> None:
+    """The last one is of the mark: nothing is parsed, but all is gone through."""
     url, folder, tip = git_server.url("fleet"), tmp_path / "c", commit(served, files())
     whole = shape(Life(url, tmp_path / "other").fetch(tip))
     cost(url, folder, tip)
@@ -118,7 +131,8 @@ def test_a_damaged_byte_costs_time_and_nothing_else(git_server: GitServer, serve
     kept(folder).write_bytes(content)
     life = Life(url, folder)
     assert shape(life.fetch(tip)) == whole
-    assert life.end() == (10, 10) and cost(url, folder, tip) == (0, 0)
+    assert life.end() == (parsed, parsed) and cost(url, folder, tip) == (0, 0)
+    assert marked(folder) == tree_of(served, tip)
 
 
 def test_what_a_crash_cut_off_is_made_again(git_server: GitServer, served: Path, tmp_path: Path) -> None:
@@ -146,6 +160,59 @@ def test_it_is_ours_alone_and_follows_no_link(git_server: GitServer, served: Pat
     assert (tmp_path / "elsewhere").read_bytes() == b"mine"
 
 
+def test_a_start_is_told_the_tree_that_it_knows_with_what_differs_laid_over(git_server: GitServer, served: Path, tmp_path: Path) -> None:
+    """Changed, gone, new, left out from now on: the same as a life that knows nothing is told."""
+    url, folder = git_server.url("fleet"), tmp_path / "c"
+    first = commit(served, {**files(), "c/.reconcilerignore": b"y.yaml\n", "c/x.yaml": b"", "c/y.yaml": b""})
+    assert cost(url, folder, first)[1] == 11
+    changes = {"a/1.yaml": (MAP % "other").encode(), "a/2.yaml": None, "a/9.yaml": b"a: [", "c/.reconcilerignore": b"x.yaml\n"}
+    tip = commit(served, changes)
+    life = Life(url, folder)
+    told = life.fetch(tip)
+    assert life.end()[1] == 3, "a/1, a/9, c/y"
+    fresh = Life(url, tmp_path / "other").fetch(tip)
+    assert by_path(told) == by_path(fresh)
+    assert marked(folder) == tree_of(served, first), "what is kept need not be written again for a few files"
+    assert cost(url, folder, tip)[1] == 0
+
+
+def by_path(told: list[CommitChanges]) -> list[tuple[str, object]]:
+    return sorted(zip([change.path for step in told for change in step.changes], shape(told), strict=True), key=lambda pair: pair[0])
+
+
+def test_what_was_a_link_and_is_a_file_of_the_same_content_is_read(git_server: GitServer, served: Path, tmp_path: Path) -> None:
+    """In a life that knows the tree with the link, and in one that only knows its files."""
+    url, folder = git_server.url("fleet"), tmp_path / "c"
+    blob = pygit2.Repository(str(served)).create_blob((MAP % "it").encode())
+    first = commit_tree(served, {b"a": {b"link.yaml": (FileMode.LINK, str(blob)), b"x.yaml": (MAP % "x").encode()}})
+    tip = commit_tree(served, {b"a": {b"link.yaml": (FileMode.BLOB, str(blob)), b"x.yaml": (MAP % "x").encode()}})
+    assert [cost(url, folder, each) for each in (first, first, tip, tip)] == [
+        (1, 1),
+        (0, 0),
+        (1, 1),
+        (0, 0),
+    ]
+    other = tmp_path / "other"
+    cost(url, other, first)
+    content = bytearray(kept(other).read_bytes())
+    content[-1] ^= 1  # of the mark
+    kept(other).write_bytes(content)
+    assert cost(url, other, tip) == (1, 1)
+
+
+def test_a_tree_that_is_here_no_more_is_missed_by_nobody(git_server: GitServer, served: Path, tmp_path: Path) -> None:
+    """The clone was lost and history rewritten: what was parsed is known all the same."""
+    url, folder = git_server.url("fleet"), tmp_path / "c"
+    cost(url, folder, commit(served, files()))
+    for clone in folder.glob("*.git"):
+        shutil.rmtree(clone)
+    repository = pygit2.Repository(str(served))
+    repository.references.delete("refs/heads/main")
+    tip = commit(served, {**files(), "a/1.yaml": (MAP % "other").encode()})
+    assert cost(url, folder, tip) == (1, 1)
+    assert marked(folder) == tree_of(served, tip)
+
+
 def test_what_no_start_needs_any_more_is_dropped(git_server: GitServer, served: Path, tmp_path: Path) -> None:
     url, folder = git_server.url("fleet"), tmp_path / "c"
     cost(url, folder, commit(served, files(40)))
@@ -160,20 +227,20 @@ def test_many_files_are_many_segments_and_a_full_one_is_written_at_once(tmp_path
     path = tmp_path / "x.parsed"
     made = [_made(f"{i}.yaml") for i in range(2 * parsed.SEGMENT_FILES + 1)]
     cache = parsed.Parsed(path, "one")
-    assert cache.read() == {}
+    assert cache.read().all_parsed() == {}
     for file in made:
-        cache.keep(file)
-    assert len(parsed.Parsed(path, "one").read()) == 2 * parsed.SEGMENT_FILES
+        cache.keep(file, True)
+    assert len(parsed.Parsed(path, "one").read().all_parsed()) == 2 * parsed.SEGMENT_FILES
     cache.flush()
-    assert list(parsed.Parsed(path, "one").read()) == [(file.path, file.blob) for file in made]
+    assert list(parsed.Parsed(path, "one").read().all_parsed()) == [(file.path, file.blob) for file in made]
 
 
 def test_a_place_that_cannot_be_written_keeps_nothing_and_fails_nothing(tmp_path: Path) -> None:
     cache = parsed.Parsed(tmp_path / "not there" / "x.parsed", "one")
-    assert cache.read() == {}
-    cache.keep(_made("a.yaml"))
-    cache.tidy([_made("a.yaml")])
-    assert cache.read() == {}
+    assert cache.read().files == []
+    cache.keep(_made("a.yaml"), True)
+    cache.tidy("0" * 40, [FileChange("a.yaml", BlobId("0" * 40), _made("a.yaml"))], (), marked=False)
+    assert cache.read().files == []
 
 
 def _made(path: str) -> ManifestFile:
