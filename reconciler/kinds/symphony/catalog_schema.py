@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.core.problem import Finding, Pointer, did_you_mean, listed, noun
+from reconciler.core.problem import field as named
 from reconciler.core.problem import shown as quoted
 
 from .catalogs import property_of
@@ -46,6 +47,11 @@ class Rule:
     matches: Test | None = None
     expression: Expression | None = None
     expression_text: str = ""
+
+    @property
+    def label(self) -> str:
+        """The property in a message."""
+        return quoted(self.key) if self.key.startswith("`") else named((self.key,))
 
 
 def read_rules(properties: Json) -> tuple[tuple[Rule, ...], tuple[Finding, ...]]:
@@ -79,12 +85,12 @@ def check(rules: tuple[Rule, ...], properties: Json, scope: Scope | None = None)
             value = property_of(properties, rule.key, budget)
             if value is None:
                 if rule.required:
-                    findings.append(Finding((), f"{rule.key} is missing, the schema requires it"))
+                    findings.append(Finding((), f"{rule.label} is missing, the schema requires it"))
             elif not (isinstance(value, str) and OPENING in value):
                 budget.spend_on(value)
-                findings += [Finding(pointer, f"{rule.key} {message}") for message in _wrong(rule, value, scope or Scope(), budget)]
+                findings += [Finding(pointer, f"{rule.label} {message}") for message in _wrong(rule, value, scope or Scope(), budget)]
         except ExpressionError as error:
-            findings.append(Finding(pointer, f"{rule.key}: {error}"))
+            findings.append(Finding(pointer, f"{rule.label}: {error}"))
         if len(findings) >= FINDINGS:
             break
     return tuple(findings)

@@ -61,7 +61,7 @@ def look_up(name: str, key: str, overrides: tuple[str, ...], catalogs: Catalogs)
         raise ExpressionError(f"there is no catalog {quoted(name)}")
     found = _in_line(line, key, budget)
     if found is None:
-        near = did_you_mean(key, [each for each in list(line[0].properties)[:100] if len(each) <= SHOWN_CHARACTERS])
+        near = did_you_mean(key, [each for each in list(line[0].properties)[:100] if len(each) <= SHOWN_CHARACTERS and each != key])
         raise ExpressionError(f"catalog {quoted(name)} has no property {quoted(key)}{near}")
     return found
 

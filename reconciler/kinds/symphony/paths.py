@@ -3,8 +3,8 @@ r"""Paths into JSON values, in the two languages that Symphony's expressions hav
 JSONPath as Kubernetes writes it (`$val`, `$context`, `$jsonpath`; k8s.io/client-go/util/jsonpath): `{}` around the whole path may be
 left out, `$` and `@` too; `.name`, `.a\.b`, `['name']`, `["name"]`, `..name`, `.*`, `[*]`, `[0]`, `[-1]`, `[1:3:2]`, `[0,2]`, `['a','b']`
 and filters `[?(@.kind == "x")]` with == != < <= > >=, or a path alone (it exists). Text around the braces, `range` and functions are no
-part of it. A jq path is written in backticks (a key of `$config`, a rule of a schema): `.a.b`, `."a b"`, `.["a"]`, `.[0]`, `.[1:3]`, `.[]`
-and any of them after another; pipes, functions and operators are no part of it, nor `?` and `..`.
+part of it. A jq path is written in backticks (a key of `$config`, a rule of a schema): `.a.b`, `."a b"`, `.["a"]`, `.[0]`, `.[-1]`, `.[]`
+and any of them after another; pipes, functions, operators, slices, `?` and `..` are no part of it.
 
 Law of the module: pure. What is not there is left out, whatever the kind of what stands there instead, so a path that leads nowhere
 finds nothing and is no error; one that cannot be read is. Steps are taken from a budget.
@@ -88,6 +88,7 @@ _BRACKET_NAMES = re.compile(rf"\[\s*((?:{_QUOTED})(?:\s*,\s*(?:{_QUOTED}))*)\s*\
 _BRACKET_ITEMS = re.compile(r"\[\s*(-?[0-9]{1,9}(?:\s*,\s*-?[0-9]{1,9})*)\s*\]", re.ASCII)
 _BRACKET_PART = re.compile(r"\[\s*(-?[0-9]{1,9})?\s*:\s*(-?[0-9]{1,9})?\s*(?::\s*([1-9][0-9]{0,8})?\s*)?\]", re.ASCII)
 _BRACKET_ALL = re.compile(r"\[\s*\*\s*\]")
+_JQ_BRACKET = re.compile(r'\[\s*(?:("(?:[^"\\]|\\.)*")|(-?[0-9]{1,9}))\s*\]', re.ASCII)
 _FILTER_START = re.compile(r"\[\?\(\s*")
 _FILTER_END = re.compile(r"\s*\)\s*\]")
 _OPERATOR = re.compile(r"\s*(==|!=|<=|>=|<|>)\s*")
@@ -149,8 +150,8 @@ class _Reader:
                 steps.append(Names((name[0],)))
             elif (dot or steps) and self._accept("[]"):
                 steps.append(Everything())
-            elif (dot or steps) and (step := self._bracket()) is not None and not isinstance(step, Filter | Everything):
-                steps.append(step)
+            elif (dot or steps) and (found := self._match(_JQ_BRACKET)):
+                steps.append(Names((_unquoted(found[1]),)) if found[1] else Items((int(found[2]),)))
             else:
                 raise self._error("jq path: only names, positions and [] are understood")
         if not steps:
