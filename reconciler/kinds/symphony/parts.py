@@ -17,19 +17,23 @@ from .model import NO_TEXTS, Binding, Component, Policy, Sidecar, Topology
 SPEC: Pointer = ("spec",)
 
 
-def topologies(shapes: list[TopologyShape] | None, at: Pointer) -> tuple[Topology, ...]:
+def topologies(shapes: list[TopologyShape] | None, at: Pointer, findings: list[Finding]) -> tuple[Topology, ...]:
     """`topologies` of the mapping at a pointer."""
     if not shapes:
         return ()
     return tuple(
-        Topology(tuple(_bindings(shape, (*at, "topologies", index))), shape.device or "", shape.selector or NO_TEXTS)
+        Topology(tuple(_bindings(shape, (*at, "topologies", index), findings)), shape.device or "", shape.selector or NO_TEXTS)
         for index, shape in enumerate(shapes)
     )
 
 
-def _bindings(shape: TopologyShape, at: Pointer) -> Iterator[Binding]:
+def _bindings(shape: TopologyShape, at: Pointer, findings: list[Finding]) -> Iterator[Binding]:
     for index, binding in enumerate(shape.bindings or ()):
-        yield Binding(binding.role or "", binding.provider or "", binding.config or NO_TEXTS, (*at, "bindings", index))
+        here = (*at, "bindings", index)
+        for key, text in (("role", binding.role), ("provider", binding.provider)):
+            if text is None:
+                findings.append(Finding(here, f"{field((*here, key))} is missing"))
+        yield Binding(binding.role or "", binding.provider or "", binding.config or NO_TEXTS, here)
 
 
 def policy(shape: PolicyShape | None, findings: list[Finding]) -> Policy:

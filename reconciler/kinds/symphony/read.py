@@ -1,8 +1,8 @@
 """Manifests of every generation as the values that the rest of the family reasons about, and what is wrong with them.
 
 Law of the module: pure and total; each answer is kept with its manifest, which never changes. It is a value, or at least one error,
-or neither: a container of versions, which does nothing. Warnings may stand beside a value. What the schemas under schemas/ refuse
-is refused here too, in the same words: a field that cannot be read is never taken for one that was left out.
+or neither: a container of versions, which does nothing. Warnings may stand beside a value. A field of another type than its schema
+says is refused here too, in the same words, so that it is never taken for one that was left out; unknown fields only a schema tells.
 
 The rules are those of symphony.md §1.3 (spellings), §2 (fields and what they are where they are left out) and §4 (stages, in
 `staging`), as far as one object shows them: whether a solution is there, only a whole tree says.
@@ -58,7 +58,7 @@ def instance(manifest: Manifest) -> tuple[Instance | None, tuple[Problem, ...]]:
         schedule=parts.schedule,
         parameters=spec.parameters or NO_TEXTS,
         metadata=spec.metadata or NO_TEXTS,
-        topologies=topologies(spec.topologies, SPEC),
+        topologies=topologies(spec.topologies, SPEC, findings),
         dry_run=spec.is_dry_run or False,
         active=word(spec.active_state, ("active", "inactive"), (*SPEC, "activeState"), findings) != "inactive",
         policy=Policy(active=False) if spec.opt_out_reconciliation else when,
@@ -88,7 +88,7 @@ def solution(manifest: Manifest) -> tuple[Solution | None, tuple[Problem, ...]]:
     _version(manifest, spec.root_resource, findings)
     found = components(spec.components, findings)
     if not found:
-        text = f"{manifest.kind} {shown(manifest.name)} has no components: where it is deployed, nothing is left"
+        text = f"{manifest.kind} {manifest.name} has no components, so that nothing stands where it is deployed"
         findings.append(Finding(SPEC, text, "warning"))
     root, version = solution_name(manifest)
     return _answer(Solution(manifest, root, version, spec.display_name or "", spec.metadata or NO_TEXTS, found), manifest, findings)
@@ -113,7 +113,7 @@ def target(manifest: Manifest) -> tuple[Target | None, tuple[Problem, ...]]:
         properties=spec.properties or NO_TEXTS,
         components=components(spec.components, findings),
         constraints=spec.constraints or "",
-        topologies=topologies(spec.topologies, SPEC),
+        topologies=topologies(spec.topologies, SPEC, findings),
         metadata=spec.metadata or NO_TEXTS,
         force_redeploy=spec.force_redeploy or False,
         dry_run=spec.is_dry_run or False,
@@ -136,7 +136,7 @@ def _unused(spec: InstanceShape, findings: list[Finding]) -> None:
     for at, pipelines, arguments in shapes:
         for key, value in (("pipelines", pipelines), ("arguments", arguments)):
             if value:
-                findings.append(Finding((*at, key), f"{field((*at, key))} is read, and does nothing", "warning"))
+                findings.append(Finding((*at, key), f"{field((*at, key))} is not used", "warning"))
 
 
 def _version(manifest: Manifest, root: str | None, findings: list[Finding]) -> None:

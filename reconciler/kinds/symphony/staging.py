@@ -62,7 +62,7 @@ def staged(spec: InstanceShape, findings: list[Finding]) -> Staged:
     stage = spec.stage or ""
     _current(stage, stages, findings)
     if when is not None and stage != BLOCK:
-        text = f"spec.schedule is not used: it ends a BLOCK, and spec.stage is {shown(stage or DEFAULT)}"
+        text = f"spec.schedule is not used: it ends a BLOCK, and the stage is {shown(stage or DEFAULT)}"
         findings.append(Finding(when.pointer, text, "warning"))
         when = None
     falls_back = not stages or stage in ("", DEFAULT) or when is not None
@@ -100,7 +100,7 @@ def _stage(shape: StageShape, at: Pointer, findings: list[Finding]) -> Stage:
         target=_choice(shape.target, (*at, "target"), findings),
         shares=_shares(shape.versions, solution, at, findings),
         schedule=schedule.read(shape.schedule, (*at, "schedule"), findings),
-        topologies=topologies(shape.topologies, at),
+        topologies=topologies(shape.topologies, at, findings),
         pointer=at,
     )
 
@@ -153,14 +153,15 @@ def _complete(falls_back: bool, solution: bool, target: bool, stages: tuple[Stag
 
 
 def _solution(shape: InstanceShape | StageShape | ShareShape, at: Pointer, findings: list[Finding]) -> str:
-    """The reference to a solution, in whichever spelling."""
+    """The reference to a solution: of all its spellings `name` or `name:version`, so that another spelling is no other solution."""
     text = either(shape.solution, shape.solutionversion, _SPELLINGS, at, findings)
-    if text:
-        root, version = parse_ref(text)
-        if not is_subdomain(root) or (not is_subdomain(version) if ":" in text else False):
-            at = (*at, _SPELLINGS[bool(shape.solutionversion)])
-            findings.append(Finding(at, f"{field(at)} is {shown(text)}, must be the name of a solution, or name:version"))
-    return text
+    if not text:
+        return ""
+    root, version = parse_ref(text)
+    if not is_subdomain(root) or not (is_subdomain(version) if ":" in text else True):
+        at = (*at, _SPELLINGS[bool(shape.solutionversion)])
+        findings.append(Finding(at, f"{field(at)} is {shown(text)}, must be the name of a solution, or name:version"))
+    return f"{root}:{version}" if version else root
 
 
 def _choice(shape: ChoiceShape | None, at: Pointer, findings: list[Finding]) -> Choice | None:
@@ -180,9 +181,9 @@ def _shares(shapes: list[ShareShape] | None, solution: str, at: Pointer, finding
         return ()
     before = len(findings)
     shares = tuple(_share(shape, (*at, "versions", index), findings) for index, shape in enumerate(shapes))
-    first: dict[tuple[str, str], Share] = {}
+    first: dict[str, Share] = {}
     for share in shares:
-        other = first.setdefault(parse_ref(share.solution), share)
+        other = first.setdefault(share.solution, share)
         if other is not share and share.solution:
             findings.append(Finding(share.pointer, f"{field(share.pointer)} is of {share.solution}, as is {field(other.pointer)}"))
     if len(findings) == before:
