@@ -19,15 +19,17 @@ _ordered = msgspec.json.Encoder(order="sorted").encode
 
 
 class Ids:
-    """A stream of names that nobody else has."""
+    """A stream of names that nobody else has; `drawn` counts its draws."""
 
-    def __init__(self, seed: int, cluster: str) -> None:
+    def __init__(self, seed: int, cluster: str, drawn: int = 0) -> None:
+        self.seed = seed
+        self.cluster = cluster
+        self.drawn = drawn
         self._key = f"{seed}/{cluster}".encode()
-        self._count = 0
 
     def _draw(self) -> bytes:
-        self._count += 1
-        return hashlib.blake2b(self._count.to_bytes(8, "big"), key=self._key[:64], digest_size=16).digest()
+        self.drawn += 1
+        return hashlib.blake2b(self.drawn.to_bytes(8, "big"), key=self._key[:64], digest_size=16).digest()
 
     def uid(self) -> str:
         """A version 4 UUID."""
