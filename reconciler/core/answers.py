@@ -19,6 +19,7 @@ from .problem import Problem
 from .prune import Pruner
 from .sources import Source
 from .store import Store
+from .types import NO_TYPES, Types
 from .units import Units, lane_of_path
 from .view import Approved, Lanes, NotYet
 from .wire import Wire
@@ -67,6 +68,18 @@ class Answers:
     def cluster_names(self) -> tuple[ClusterName, ...]:
         """The clusters that are configured."""
         return tuple(self.clusters)
+
+    @property
+    def types(self) -> Types:
+        """The built-in kinds of Kubernetes; none where the engine was given none."""
+        return self.units.work.types or NO_TYPES
+
+    def content_of(self, unit: UnitKey, path: str) -> bytes | None:
+        """The text of a file of the unit's source that holds manifests, as it last could be read."""
+        desired = self.sources[unit.source].desired
+        if desired.lost:
+            raise NotYet
+        return desired.text(path)
 
     def well_of(self, unit: UnitKey, lanes: Lanes) -> bool:
         """Whether exactly this is wanted in these lanes, and all of it is applied and healthy."""

@@ -8,6 +8,7 @@ and of one that it touches, what did not change is only passed on, by the built-
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, filterfalse
@@ -19,7 +20,8 @@ from .manifest import Manifest, ManifestFile, Problem
 from .messages import Commit, CommitChanges, FileChange
 from .wanted import read
 
-_MANIFESTS, _PATH = attrgetter("manifests"), attrgetter("path")
+_MANIFESTS, _PROBLEMS, _PATH = attrgetter("manifests"), attrgetter("problems"), attrgetter("path")
+_KIND_OF = attrgetter("group", "kind")
 ManifestKey = tuple[str, int]  # path, index in the file
 Files = dict[str, ManifestFile]
 
@@ -41,11 +43,10 @@ class Touched:
     manifests: list[Manifest] = field(default_factory=list)  # as they were, and as they are
     known: bool = False  # what might have been there, for all that could be read, is known now
 
-    def add(self, file: ManifestFile) -> None:
-        """Something about what a file holds has changed."""
-        self.manifests += file.manifests
-        for manifest in file.manifests:
-            self.kinds[GroupKind(manifest.group, manifest.kind)] = None
+    def add(self, manifests: tuple[Manifest, ...]) -> None:
+        """Something about manifests has changed."""
+        self.manifests += manifests
+        self.kinds.update(dict.fromkeys(_kinds(manifests)))
 
 
 class Desired:
@@ -75,6 +76,11 @@ class Desired:
     def unreadable(self, folder: str) -> tuple[ManifestFile, ...]:
         """The files of a folder that cannot be read now."""
         return tuple(self.folders[folder][path] for path in self._unreadable.get(folder, ()))
+
+    def text(self, path: str) -> bytes | None:
+        """The text of a file that holds manifests, as it last could be read."""
+        file = self._last.get(path) or self.folders.get(path.rpartition("/")[0] or ".", {}).get(path)
+        return file.manifests[0].text if file is not None and file.manifests else None
 
     def faults(self, path: str) -> tuple[Problem, ...]:
         """What is wrong with a file that cannot be read now."""
@@ -139,19 +145,30 @@ class Desired:
         """Take in one commit."""
         first = self.commit is None
         touched = Touched()
-        changes: dict[str, dict[str, ManifestFile | None]] = {}
+        changes: defaultdict[str, dict[str, ManifestFile | None]] = defaultdict(dict)
         for path, _, file in step.changes:
-            changes.setdefault(path.rpartition("/")[0] or ".", {})[path] = file
-            if file is None:
-                self._commits.pop(path, None)
-            else:
-                self._commits[path] = step.commit
+            changes[path.rpartition("/")[0] or "."][path] = file
         unknown = self._unknown
         for folder, files in changes.items():
-            self._fold_folder(folder, files, first, touched)
+            there = {path: file for path, file in files.items() if file is not None}
+            self._commits.update(dict.fromkeys(there, step.commit))
+            for path in filterfalse(there.__contains__, files):
+                self._commits.pop(path, None)
+            if folder not in self.folders and len(there) == len(files) and not any(map(_PROBLEMS, there.values())):
+                self._new_folder(folder, there, touched)
+            else:
+                self._fold_folder(folder, files, first, touched)
         touched.known = self._unknown < unknown
         self.commit = step.commit
         return touched
+
+    def _new_folder(self, folder: str, files: Files, touched: Touched) -> None:
+        """A folder that was not there, with nothing wrong in it: at a start there may be a hundred thousand files in such folders."""
+        touched.folders[folder] = None
+        self.folders[folder] = files
+        manifests = tuple(chain.from_iterable(map(_MANIFESTS, files.values())))
+        touched.add(manifests)
+        self._add(manifests)
 
     def _fold_folder(
         self, folder: str, changes: dict[str, ManifestFile | None], first: bool, touched: Touched
@@ -177,7 +194,7 @@ class Desired:
                 unreadable[path] = None
                 if effective is not None and effective.readable:
                     self._last[path] = effective
-                    touched.add(effective)
+                    touched.add(effective.manifests)
         if after:
             self.folders[folder] = after
         else:
@@ -206,7 +223,7 @@ class Desired:
 
     def _index(self, path: str, old: ManifestFile | None, new: ManifestFile | None, touched: Touched) -> None:
         for file in filter(None, (old, new)):
-            touched.add(file)
+            touched.add(file.manifests)
         for manifest in old.manifests if old else ():
             kind = GroupKind(manifest.group, manifest.kind)
             self._by_name.pop(kind, None)
@@ -215,10 +232,16 @@ class Desired:
             held.pop((path, manifest.index), None)
             if not held:
                 self.kinds.pop(kind, None)
-        for manifest in new.manifests if new else ():
-            kind = GroupKind(manifest.group, manifest.kind)
+        self._add(new.manifests if new else ())
+
+    def _add(self, manifests: tuple[Manifest, ...]) -> None:
+        """Keep manifests by their kinds, which are few."""
+        held: dict[tuple[str, str], dict[ManifestKey, Manifest]] = {}
+        for kind in _kinds(manifests):
             self._by_name.pop(kind, None)
-            self.kinds.setdefault(kind, {})[path, manifest.index] = manifest
+            held[kind] = self.kinds.setdefault(kind, {})
+        for manifest in manifests:
+            held[manifest.group, manifest.kind][manifest.path, manifest.index] = manifest
 
     def doubt(self) -> None:
         """History is another than before: what folders that cannot be read count as is looked up in it anew, and stands until then."""
@@ -245,3 +268,8 @@ class Desired:
                 self._index(path, held, file, touched)
         touched.known = self._unknown < unknown
         return touched
+
+
+def _kinds(manifests: Iterable[Manifest]) -> list[GroupKind]:
+    """The kinds of manifests, each once."""
+    return [GroupKind(*kind) for kind in dict.fromkeys(map(_KIND_OF, manifests))]

@@ -133,6 +133,7 @@ class Engine:
             self.units.touch(key, kind)
         for changed in touched.kinds:
             self.units.changed(("manifests", changed))
+        self.units.changed_all("content")
         if touched.known:
             self.units.changed_all("manifests")
             for unit in list(self.units.units.values()):

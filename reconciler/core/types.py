@@ -168,6 +168,10 @@ _SCALARS: dict[str, tuple[tuple[type, ...], str]] = {
 }
 
 
+NO_TYPES = Types("", {}, {})
+"""Where nobody knows any kind."""
+
+
 def _check_scalar(type: Type, value: Any, pointer: Pointer) -> Iterator[Finding]:
     if type.name == "any":
         return

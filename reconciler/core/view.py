@@ -18,6 +18,7 @@ from .manifest import Manifest
 from .messages import Commit
 from .observed import Live
 from .problem import Problem
+from .types import Types
 
 Question = tuple[Hashable, ...]
 Topic = tuple[Hashable, ...]
@@ -55,6 +56,13 @@ class World(Protocol):
     @property
     def cluster_names(self) -> tuple[ClusterName, ...]:
         """The clusters that are configured."""
+
+    @property
+    def types(self) -> Types:
+        """The built-in kinds of Kubernetes."""
+
+    def content_of(self, unit: UnitKey, path: str) -> bytes | None:
+        """The text of a file of the unit's source that holds manifests."""
 
     def well_of(self, unit: UnitKey, lanes: Lanes) -> bool:
         """Whether exactly this is wanted in these lanes, and all of it is applied and healthy."""
@@ -116,6 +124,19 @@ class View:
     def clusters(self) -> tuple[ClusterName, ...]:
         """The clusters that are configured, the same for as long as the process runs."""
         return self._world.cluster_names
+
+    @property
+    def types(self) -> Types:
+        """The built-in kinds of Kubernetes, the same for as long as the process runs."""
+        return self._world.types
+
+    def content(self, path: str) -> bytes | None:
+        """The text of a file of the unit's source that holds manifests; None where there is none."""
+        question = ("content", path)
+        self.asked[question] = "not yet"
+        found = self._world.content_of(self._unit, path)
+        self.asked[question] = found
+        return found
 
     def well(self, lanes: Mapping[Lane, tuple[Wanted, ...]]) -> bool:
         """Whether exactly this is wanted now in these lanes, and all of it is applied and healthy."""

@@ -7,6 +7,7 @@ cannot be read is a problem at its line, and the object's unit is held: guessing
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Literal, cast
 
 from .identity import ObjectId, Place
@@ -26,22 +27,24 @@ _PLAIN = Policy()
 
 def read(manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
     """What one manifest asks for, and what is wrong with how it asks."""
-    wave, policy, problems = _asked(manifest) if manifest.annotations else (0, _PLAIN, ())
+    wave, policy, wrong = asked(manifest.annotations) if manifest.annotations else (0, _PLAIN, ())
+    problems = tuple(
+        Problem(manifest.place(("metadata", "annotations", name)), f"{name} is {manifest.annotations[name]!r}, must be {must}")
+        for name, must in wrong
+    )
     id = ObjectId(manifest.group, manifest.kind, manifest.namespace, manifest.name)
     digest = hashlib.sha256(manifest.json).hexdigest()[:16]
     place = Place(manifest.path, manifest.line, manifest.column)
     return Wanted(id, manifest.version, manifest.json, digest, place, manifest, wave, policy), problems
 
 
-def _asked(manifest: Manifest) -> tuple[int, Policy, tuple[Problem, ...]]:
-    """What its annotations say."""
-    problems: list[Problem] = []
+def asked(notes: Mapping[str, str]) -> tuple[int, Policy, tuple[tuple[str, str], ...]]:
+    """What an object's annotations ask for: its wave, its policy, and which of them cannot be read, each with what it must be."""
+    wrong: list[tuple[str, str]] = []
 
     def bad(annotation: str, must: str) -> None:
-        place = manifest.place(("metadata", "annotations", annotation))
-        problems.append(Problem(place, f"{annotation} is {manifest.annotations[annotation]!r}, must be {must}"))
+        wrong.append((annotation, must))
 
-    notes = manifest.annotations
     wave = 0
     name = WAVE if WAVE in notes else ARGO_WAVE
     if name in notes:
@@ -67,4 +70,4 @@ def _asked(manifest: Manifest) -> tuple[int, Policy, tuple[Problem, ...]]:
         recreate=RECREATE in notes,
         adopt=ADOPT in notes,
     )
-    return wave, policy, tuple(problems)
+    return wave, policy, tuple(wrong)

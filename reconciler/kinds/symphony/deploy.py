@@ -1,0 +1,191 @@
+"""One solution on one target: the objects that should exist there.
+
+Law of the module: the same solution on the same target gives the same `Wanted` values, by identity, whatever else of the instance
+changes: a move of one target leaves ten thousand others alone. So what asks nobody is rendered once and kept; what asks for a catalog, a
+Secret or a file is rendered each time, since its answers are questions of the plan.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from reconciler.core.identity import ClusterName, ObjectId, ObjectRef, Place
+from reconciler.core.kind import Policy, Wanted
+from reconciler.core.manifest import Manifest
+from reconciler.core.problem import Pointer, Problem
+from reconciler.core.view import View
+from reconciler.core.wanted import PRUNE, asked
+
+from .catalogs import Catalog, config_from
+from .components import Object, Site, render
+from .expressions import Evaluated, ExpressionError, Scope, evaluate_all
+from .lookup import catalog
+from .model import Component, Json, Placement, Target, Texts
+
+KEPT = 65_536
+"""Lanes whose objects are kept, in the order in which they came; beyond it what did not change is rendered anew."""
+
+_ASKS = (b"$config", b"$secret", b'"yaml"', b"helm.v3")
+
+
+class Face(NamedTuple):
+    """All that an instance says to each of its targets, whatever its stage."""
+
+    name: str
+    namespace: str
+    metadata: tuple[tuple[str, str], ...]
+    parameters: tuple[tuple[str, str], ...]
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks for anything that is not its own."""
+        return any("$config" in text or "$secret" in text for _, text in (*self.metadata, *self.parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Components, and the manifest that they stand in: a solution, or a target that has some of its own."""
+
+    manifest: Manifest
+    metadata: Texts
+    components: tuple[Component, ...]
+
+
+class Deployed(NamedTuple):
+    """What one source comes to on one target. `whole`: nothing that belongs there is missing."""
+
+    wanted: tuple[Wanted, ...]
+    problems: tuple[Problem, ...]
+    placed: tuple[str, ...]
+    whole: bool
+
+
+_kept: dict[tuple[Any, ...], Deployed] = {}
+
+
+def deploy(face: Face, root: Manifest, source: Source, target: Target, placement: Placement, above: str, view: View) -> Deployed:
+    """The objects of a source on a target. `root` is who asks, for places; `above` names the bindings that are not the target's own.
+
+    Raises:
+        NotYet: something that an expression asks for is not known yet.
+    """
+    if face.asks or any(sign in text for sign in _ASKS for text in (source.manifest.json, target.manifest.json)):
+        return _deploy(face, root, source, target, placement, view)
+    # Manifests are compared by identity, and being in the key keeps them alive.
+    key = (face, source.manifest, target.manifest, placement.cluster, placement.namespace, above)
+    found = _kept.get(key)
+    if found is None:
+        found = _deploy(face, root, source, target, placement, view)
+        if not found.problems:  # their places may be in the instance's file, which is not in the key
+            _kept[key] = found
+            if len(_kept) > KEPT:
+                del _kept[next(iter(_kept))]
+    return found
+
+
+def _deploy(face: Face, root: Manifest, source: Source, target: Target, placement: Placement, view: View) -> Deployed:
+    asking = _Asking(face, target, placement, view)
+    site = Site(
+        instance=face.name,
+        placement=placement,
+        evaluate=asking.evaluate,
+        types=view.types,
+        solution_metadata=source.metadata,
+        instance_metadata=dict(face.metadata),
+        content=view.content,
+    )
+    rendered = render(source.components, site)
+    theirs = _in_target(target, placement)
+    problems = []
+    for fault in rendered.problems:
+        whose = target.manifest if fault.whose == "binding" and fault.pointer[:5] in theirs else root
+        manifest = source.manifest if fault.whose == "solution" else whose
+        problems.append(Problem(_place(manifest, fault.pointer), fault.message, fault.severity))
+    wanted = [_namespace(name, source.manifest) for name in rendered.namespaces if name != "default"]
+    for object in rendered.objects:
+        made, wrong = _wanted(object, source.manifest)
+        wanted.append(made)
+        problems += wrong
+    return Deployed(tuple(wanted), tuple(problems), rendered.placed, not rendered.failed and not problems)
+
+
+def _in_target(target: Target, placement: Placement) -> dict[Pointer, None]:
+    """Where the bindings that count are the target's own: one of the instance may stand at the same pointer in its file."""
+    counting = [id(binding) for binding in placement.binding.values()]
+    return {b.pointer: None for topology in target.topologies for b in topology.bindings if id(b) in counting}
+
+
+@lru_cache(maxsize=10_000)
+def _place(manifest: Manifest, pointer: Pointer) -> Place:
+    """Where a component stands: ten thousand targets share it, and finding it takes a look through the file."""
+    return manifest.place(pointer)
+
+
+@lru_cache(maxsize=KEPT)
+def _namespace(name: str, manifest: Manifest) -> Wanted:
+    """The namespace that objects live in. Others may put something there too, so it stays when the instance goes."""
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": {PRUNE: "disabled"}}}
+    json = msgspec.json.encode(body)
+    id = ObjectId("", "Namespace", "", name)
+    return Wanted(id, "v1", json, _digest(json), manifest.place(), policy=Policy(prune="disabled", yields=True))
+
+
+def _wanted(object: Object, manifest: Manifest) -> tuple[Wanted, list[Problem]]:
+    json = msgspec.json.encode(object.json)
+    group, _, version = object.json["apiVersion"].rpartition("/")
+    metadata = object.json["metadata"]
+    id = ObjectId(group, object.json["kind"], metadata.get("namespace") or "", metadata["name"])
+    place = _place(manifest, object.pointer)
+    notes = metadata.get("annotations")
+    wave, policy, wrong = asked(notes) if notes else (0, Policy(), ())
+    made = Wanted(
+        id, version, json, _digest(json), place, None, wave or object.wave, policy, ",".join(object.components), bool(object.hidden)
+    )
+    return made, [Problem(place, f"{id}: {annotation} must be {must}") for annotation, must in wrong]
+
+
+def _digest(json: bytes) -> str:
+    return hashlib.sha256(json).hexdigest()[:16]
+
+
+class _Asking:
+    """What expressions of components on one target see."""
+
+    def __init__(self, face: Face, target: Target, placement: Placement, view: View) -> None:
+        self.face = face
+        self.target = target
+        self.placement = placement
+        self.view = view
+
+    def evaluate(self, json: Json, component: Component) -> Evaluated:
+        """The expressions in a value, for a component."""
+        scope = Scope(
+            properties=self.target.properties,
+            parameters={**component.parameters, **dict(self.face.parameters)},
+            instance=self.face.name,
+            config=config_from(self._catalog),
+            secret=self._secret,
+        )
+        return evaluate_all(json, scope)
+
+    def _catalog(self, name: str) -> Catalog | None:
+        return catalog(self.view, self.face.namespace, name)
+
+    def _secret(self, name: str, key: str) -> str:
+        cluster, namespace = self.placement.cluster, self.placement.namespace
+        live = self.view.live(ObjectRef(ClusterName(cluster), ObjectId("", "Secret", namespace, name)))
+        data = live.body().get("data") if live is not None else None
+        if not isinstance(data, dict) or key not in data:
+            what = f"there is no Secret {name}" if live is None else f"Secret {name} has no key {key}"
+            raise ExpressionError(f"{what} in namespace {namespace} of {cluster}")
+        try:
+            return base64.b64decode(str(data[key]), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise ExpressionError(f"key {key} of Secret {name} in namespace {namespace} of {cluster} is no text") from None

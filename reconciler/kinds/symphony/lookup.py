@@ -1,0 +1,71 @@
+"""Solutions and catalogs by the references that name them.
+
+Law of the module: asks the view, decides nothing else. A reference "a:b" (or "a-v-b") is exactly that version; a bare "a" is the object
+called so, else the only version of it; of several versions none is taken (symphony.md §1.3). An object without a namespace is in `default`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from reconciler.core.identity import GroupKind
+from reconciler.core.manifest import Manifest
+from reconciler.core.problem import Problem, did_you_mean, listed
+from reconciler.core.view import View
+
+from . import read
+from .catalogs import Catalog
+from .generations import SEPARATOR, parse_ref, solution_name
+from .model import CATALOG, CATALOG_VERSION, SOLUTION, SOLUTION_VERSION, Solution
+
+NAMED = 5  # versions in one message
+
+
+class Missing(NamedTuple):
+    """Why a reference leads nowhere."""
+
+    message: str
+    problem: Problem | None = None  # of what it leads to, where that is there and wrong
+
+
+def solution(view: View, namespace: str, reference: str) -> Solution | Missing:
+    """The solution that a reference names."""
+    kinds = (SOLUTION, SOLUTION_VERSION)
+    for manifest in _named(view, namespace, reference, kinds):
+        found, problems = read.solution(manifest)
+        if found is not None:
+            return found
+        if problems:
+            return Missing(f"Solution {manifest.name} cannot be used", problems[0])
+    root, version = parse_ref(reference)
+    others = [m for kind in kinds for m in view.manifests(kind) if _same(m.namespace, namespace)]
+    versions = [m for m in others if solution_name(m)[0] == root and read.solution(m)[0] is not None]
+    if not version and len(versions) == 1:
+        found, _ = read.solution(versions[0])
+        assert found is not None
+        return found
+    if not version and versions:
+        names = listed(sorted(f"{root}:{solution_name(m)[1]}" for m in versions)[:NAMED])
+        return Missing(f"Solution {root} has several versions, say which: {names}")
+    return Missing(f"there is no Solution {reference}{did_you_mean(reference, [m.name for m in others])}")
+
+
+def catalog(view: View, namespace: str, name: str) -> Catalog | None:
+    """The catalog that a reference names; None where there is none."""
+    for manifest in _named(view, namespace, name, (CATALOG, CATALOG_VERSION)):
+        spec = manifest.body().get("spec")
+        properties = spec.get("properties") if isinstance(spec, dict) else None
+        if isinstance(spec, dict) and isinstance(properties, dict):
+            return Catalog(properties, str(spec.get("parentName") or ""))
+    return None
+
+
+def _named(view: View, namespace: str, reference: str, kinds: tuple[GroupKind, ...]) -> list[Manifest]:
+    root, version = parse_ref(reference)
+    names = [f"{root}{SEPARATOR}{version}" if version else root]
+    spaces = ("", "default") if namespace in ("", "default") else (namespace,)
+    return [m for name in names for kind in kinds for space in spaces for m in view.named(kind, space, name)]
+
+
+def _same(one: str, other: str) -> bool:
+    return (one or "default") == (other or "default")

@@ -1,0 +1,99 @@
+"""Which targets an instance means, and where the objects of each of them go.
+
+Law of the module: pure. A target is meant by its name, in which `*` and `%` stand for anything, or by the selector, every key of which
+must fit its properties, or its labels where no property has that name (symphony.md §3.1, source document 000). Its cluster is the first of:
+`cluster` in the config of the binding that counts, annotation `reconciler.dev/cluster`, a configured cluster of its own name, the one
+that its place in the repository implies (design §6). The namespace is the instance's scope, else the target's, else `default` (§3.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.core.identity import ClusterName, Lane
+from reconciler.core.problem import Problem, did_you_mean, listed, shown
+
+from .model import Binding, Choice, Placement, Target, Topology
+
+CLUSTER = "reconciler.dev/cluster"
+
+DEFAULT_NAMESPACE = "default"
+CONTAINER = "container"
+"""The one name of the roles that are one: "", "instance" and "container" (§2.2)."""
+
+
+def role(text: str) -> str:
+    """The role that a binding or a component's type means."""
+    return CONTAINER if text in ("", "instance", CONTAINER) else text
+
+
+def matching(choice: Choice, targets: Sequence[Target]) -> list[Target]:
+    """The targets that a choice means, in their order."""
+    if not choice.selector and not any(sign in choice.name for sign in "*%"):
+        return [target for target in targets if target.manifest.name == choice.name]
+    return [target for target in targets if _is_meant(choice, target)]
+
+
+def _is_meant(choice: Choice, target: Target) -> bool:
+    if choice.name and fits(choice.name, target.manifest.name):
+        return True
+    if not choice.selector:
+        return False
+    labels = target.manifest.labels
+    return all(
+        (found := target.properties.get(key, labels.get(key))) is not None and fits(pattern, found)
+        for key, pattern in choice.selector.items()
+    )
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Whether a text is what a pattern says; `*` and `%` in it stand for anything."""
+    first, *more = pattern.replace("%", "*").split("*")
+    if not more:
+        return pattern == text
+    *middle, last = more
+    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
+
+
+def bindings(above: Sequence[Topology], target: Target) -> dict[str, Binding]:
+    """The binding that counts for each role: of the stage or instance before the target's own, the first of each."""
+    found: dict[str, Binding] = {}
+    for topology in (*above, *target.topologies):
+        for binding in topology.bindings:
+            found.setdefault(role(binding.role), binding)
+    return found
+
+
+def place(
+    target: Target, scope: str, above: Sequence[Topology], clusters: Sequence[ClusterName], implied: Lane | str | None
+) -> Placement | Problem:
+    """Where the objects of an instance on this target go, or why nobody knows. `implied` is the lane of the target's place in the tree."""
+    found = bindings(above, target)
+    namespace = scope or DEFAULT_NAMESPACE
+    named = next((text for binding in found.values() if (text := binding.config.get("cluster"))), "")
+    at = next((b.pointer for b in found.values() if b.config.get("cluster")), ())
+    if not named:
+        named = target.manifest.annotations.get(CLUSTER, "")
+        at = ("metadata", "annotations", CLUSTER)
+    name = target.manifest.name
+    if named:
+        if named not in clusters:
+            known = f"{did_you_mean(named, clusters)}; there are {listed(clusters)}"
+            return Problem(target.manifest.place(at), f"no cluster {shown(named)} is configured{known}")
+        return Placement(named, namespace, found)
+    if name in clusters:
+        return Placement(name, namespace, found)
+    if isinstance(implied, Lane):
+        return Placement(implied.cluster, namespace, found)
+    why = implied or "it stands under hub/, which is no cluster"
+    return Problem(
+        target.manifest.place(), f"Target {name} has no cluster: {why}. Name one in its binding's config or by annotation {CLUSTER}"
+    )
