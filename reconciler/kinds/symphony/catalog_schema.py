@@ -27,7 +27,7 @@ from reconciler.core.problem import shown as quoted
 from .catalogs import property_of
 from .expressions import Evaluation, Scope
 from .grammar import Expression, compile
-from .patterns import NAMED, Test, tester
+from .patterns import NAMED, Matcher, matcher
 from .tokens import OPENING
 from .values import Budget, ExpressionError, Json, as_boolean, as_number, text_of
 
@@ -44,7 +44,7 @@ class Rule:
     type: str = ""
     required: bool = False
     pattern: str = ""
-    matches: Test | None = None
+    matches: Matcher | None = None
     expression: Expression | None = None
     expression_text: str = ""
 
@@ -126,7 +126,7 @@ def _read(rule: Rule, name: str, value: Json) -> Rule:
     if name == "pattern":
         if value.startswith("<") and value.endswith(">") and value not in NAMED:
             raise ExpressionError(f"is {quoted(value)}, which is no pattern that has a name{did_you_mean(value, NAMED)}")
-        return replace(rule, pattern=value, matches=tester(value) if value else None)
+        return replace(rule, pattern=value, matches=matcher(value) if value else None)
     return replace(rule, expression_text=value, expression=compile(value) if value else None)
 
 

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 from .regular import Pattern
 from .values import Budget
 
-Test: TypeAlias = Callable[[str, Budget], bool]
+Matcher: TypeAlias = Callable[[str, Budget], bool]
 
 
 def _is_address(version: int) -> Callable[[str], bool]:
@@ -75,8 +75,8 @@ NAMED: Final[Mapping[str, Callable[[str], bool]]] = {
 """What each named pattern asks of a text."""
 
 
-def tester(pattern: str) -> Test:
-    """The test that a pattern means; it may raise `ExpressionError`.
+def matcher(pattern: str) -> Matcher:
+    """What a pattern asks of a text; asking may raise `ExpressionError`.
 
     Raises:
         ExpressionError: the pattern cannot be read.

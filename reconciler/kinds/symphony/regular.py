@@ -230,7 +230,7 @@ class _Reader:
         elif self._accept("+"):
             part = Repeat(part, 1, None)
         elif self._accept("?"):
-            return Repeat(part, 0, 1)
+            part = Repeat(part, 0, 1)
         elif counts := _COUNTS.match(self._text, self._at):
             self._at = counts.end()
             least = int(counts[1])

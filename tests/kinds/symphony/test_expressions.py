@@ -254,12 +254,12 @@ def _outcome(text: str, scope: Scope) -> Any:
 
 
 def _asked(name: str, key: str, _: object) -> Any:
-    if name == "missing":
+    if name not in ("abc", "a", "1"):
         raise ExpressionError(f"there is no catalog {name}")
     return {"list": [f"${{{{$input({key})}}}}", 1], "k": "v"}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(text=WRAPPED | TEXTS | st.text(), value=JSON, inputs=st.dictionaries(st.sampled_from("ab"), JSON))
 @example(text="${{$input(a)}}", value=None, inputs={"a": "${{$input(b)}}", "b": "${{$input(a)}}"})
 def test_nothing_but_an_expression_error_is_raised_and_the_answer_is_always_the_same(text, value, inputs):
@@ -278,7 +278,7 @@ def test_a_text_without_a_wrapper_is_its_own_value(text):
         assert evaluate(text, Scope()) == Value(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=WRAPPED)
 def test_what_holds_a_secret_is_marked(text):
     """Wherever the secret's text is to be seen in a value, the value is marked; also where it was encoded."""
@@ -291,7 +291,7 @@ def test_what_holds_a_secret_is_marked(text):
         assert found.secret
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(tree=JSON)
 def test_a_tree_keeps_its_shape(tree):
     """Mappings keep their keys and their order, lists their length; what is no string is as it was."""
