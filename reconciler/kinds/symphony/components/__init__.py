@@ -17,7 +17,7 @@ from reconciler.core.problem import did_you_mean, listed
 from reconciler.kinds.symphony.components import container
 from reconciler.kinds.symphony.components.config import config_map
 from reconciler.kinds.symphony.components.drafts import Draft, check
-from reconciler.kinds.symphony.components.fields import NO_TEXT, Faults, Field, Part, conceal, reveal, shown
+from reconciler.kinds.symphony.components.fields import NO_TEXT, Faults, Field, Part, called, conceal, reveal, shown
 from reconciler.kinds.symphony.components.helm import chart
 from reconciler.kinds.symphony.components.ingress import ingress
 from reconciler.kinds.symphony.components.order import order
@@ -62,7 +62,7 @@ def render(components: Sequence[Component], site: Site) -> Rendered:
 
 
 class _Run:
-    """One rendering. A component is known by its position, since names may be there twice."""
+    """One rendering, of components as `read` gives them: each has a name of its own, and depends on others that are there."""
 
     def __init__(self, components: Sequence[Component], site: Site) -> None:
         self.site = site
@@ -70,8 +70,6 @@ class _Run:
         self.named: dict[str, Part] = {}
         self.groups: list[_Group] = []
         for part in self.parts:
-            if part.component.name in self.named:
-                part.name.wrong(f"is {shown(part.component.name)}, as another component's is")
             self.named.setdefault(part.component.name, part)
 
     def place(self) -> None:
@@ -113,7 +111,7 @@ class _Run:
             made = self._pod(group)
         else:
             made = _ONE_TYPE[group.binding.provider][1](part, site)
-        for draft in () if group.faults.failed or any(part.faults.failed for part in group.parts) else made:
+        for draft in made:
             check(draft, site.types)
         return made
 
@@ -132,7 +130,7 @@ class _Run:
         whose: Whose
         for whose, texts in (("solution", self.site.solution_metadata), ("instance", self.site.instance_metadata)):
             for key, text in texts.items():
-                merged[key] = Field(text, key, ("spec", "metadata", key), group.faults, whose)
+                merged[key] = Field(text, called(key), ("spec", "metadata", key), group.faults, whose)
         found = self.site.evaluate({key: field.value for key, field in merged.items()}, group.parts[0].component)
         for error in found.errors:
             merged[str(error.path[0])].wrong(f"has no value: {error.message}")
@@ -141,51 +139,38 @@ class _Run:
         return {key: replace(field, value=found.json[key]) for key, field in merged.items()}
 
     def waves(self) -> Mapping[str, int]:
-        """The wave of each component; those that have none fail."""
-        needs = {name: self._needs(part) for name, part in self.named.items()}
-        found = order(needs)
-        waves = found.waves
-        self._tell_circles(found.circles, "")
-        # The containers of a pod go together: what one of them needs, the pod needs.
-        pods = [group.parts for group in self.groups if group.strategy == container.SINGLE_POD and len(group.parts) > 1]
-        together = {part.component.name: parts[0].component.name for parts in pods for part in parts}
-        if together and not found.circles:
-            joined: dict[str, list[str]] = {together.get(name, name): [] for name in needs}
-            for name, below in needs.items():
-                node = together.get(name, name)
-                joined[node] += [other for needed in below if (other := together.get(needed, needed)) != node]
-            pod = order(joined)
-            self._tell_circles(pod.circles, f"; {listed([*together]).replace(' or ', ' and ')} share one pod")
-            waves = {name: pod.waves[node] for name in needs if (node := together.get(name, name)) in pod.waves}
+        """The wave of each component, whether it belongs here or not; those that have none fail.
+
+        The containers of a pod go together: what one of them needs, the pod needs. That can close a circle that the components alone
+        do not have.
+        """
+        pod = next((group.parts for group in self.groups if group.strategy == container.SINGLE_POD), [])
+        together = {part.component.name: pod[0].component.name for part in pod}
+        needs: dict[str, list[str]] = {together.get(name, name): [] for name in self.named}
         for name, part in self.named.items():
-            if name not in waves and not part.faults.failed:
-                part.faults.add(part.component.pointer, "left out: it depends on components that go round in a circle")
-        return waves
-
-    def _needs(self, part: Part) -> list[str]:
-        """What a component depends on, as far as it is there."""
-        for index, needed in enumerate(part.component.dependencies):
-            if needed not in self.named:
-                hint = did_you_mean(needed, self.named)
-                pointer = (*part.component.pointer, "dependencies", index)
-                part.faults.add(pointer, f"dependencies[{index}] is {shown(needed)}, which is no component here{hint}")
-        return [needed for needed in part.component.dependencies if needed in self.named]
-
-    def _tell_circles(self, circles: tuple[tuple[str, ...], ...], why: str) -> None:
-        for circle in circles:
-            first = self.named[circle[0]]
-            first.faults.add((*first.component.pointer, "dependencies"), f"dependencies go round in a circle: {' → '.join(circle)}{why}")
-            for name in circle[1:-1]:
-                self.named[name].faults.failed = True
+            node = together.get(name, name)
+            below = (together.get(needed, needed) for needed in part.component.dependencies if needed in self.named)
+            needs[node] += [other for other in below if other != node]
+        found = order(needs)
+        for circle in found.circles:
+            first, why = self.named[circle[0]], ""
+            if any(name in together for name in circle):
+                why = f", for {listed([*together]).replace(' or ', ' and ')} share a pod"
+            first.wrong(("dependencies",), f"they go round in a circle: {' → '.join(circle)}{why}")
+        for name, part in self.named.items():
+            if together.get(name, name) not in found.waves and not part.faults.failed:
+                part.faults.add(part.component.pointer, "left out: it is in a circle of dependencies, or depends on one")
+        return {name: found.waves[node] for name in self.named if (node := together.get(name, name)) in found.waves}
 
     def claim(self, drafts: list[tuple[_Group, list[Draft]]]) -> None:
         """Two components may not make the same object."""
         claimed: dict[Any, Part] = {}
-        for group, made in drafts:
-            for draft in made if not self._failed(group) else ():
+        for group, made in [(group, made) for group, made in drafts if not self._failed(group)]:
+            for draft in made:
                 id, part = draft.id(), group.parts[0]
                 if (other := claimed.setdefault(id, part)) is not part:
-                    part.faults.add(part.component.pointer, f"makes {id}, as component {other.component.name} does")
+                    for one, its in ((part, other), (other, part)):
+                        one.faults.add(one.component.pointer, f"makes {id}, as component {called(its.component.name)} does")
 
     def _failed(self, group: _Group) -> bool:
         return group.faults.failed or any(part.faults.failed for part in group.parts)
@@ -204,7 +189,7 @@ class _Run:
             mates = [(mate, "shares its pod with") for mate in group_of[id(part)].parts]
             for other, why in mates + [(dependent, "depends on") for dependent in above.get(part.component.name, ())]:
                 if not other.faults.failed:
-                    other.faults.add(other.component.pointer, f"left out: it {why} {part.component.name}, which cannot be made")
+                    other.faults.add(other.component.pointer, f"left out: it {why} {called(part.component.name)}, which cannot be made")
                     waiting.append(other)
 
     def finish(self, drafts: list[tuple[_Group, list[Draft]]], waves: Mapping[str, int]) -> Rendered:

@@ -29,4 +29,4 @@ def config_map(part: Part, namespace: str) -> list[Draft]:
     if size > CHARACTERS:
         part.name.faults.add((*part.component.pointer, "properties"), f"properties have {size} bytes, may have {CHARACTERS}")
     about = {"name": part.component.name, "namespace": namespace}
-    return [Draft({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data}, (((), part.name),))]
+    return [Draft({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data}, ())]

@@ -19,7 +19,7 @@ from typing import Any, Final
 from reconciler.core.names import is_label, is_subdomain
 from reconciler.core.problem import did_you_mean, listed
 from reconciler.kinds.symphony.components.drafts import Draft
-from reconciler.kinds.symphony.components.fields import Field, Part, as_text
+from reconciler.kinds.symphony.components.fields import Field, Part, as_text, called, slip
 from reconciler.kinds.symphony.components.site import Hidden
 from reconciler.kinds.symphony.model import Json
 from reconciler.lib import quantity
@@ -107,7 +107,7 @@ def _deployment(name: str, namespace: str, metadata: Metadata, parts: Sequence[P
             "template": {"metadata": {"labels": dict(labels)}, "spec": spec},
         },
     }
-    return Draft(deployment, (((), parts[0].name), *origins))
+    return Draft(deployment, tuple(origins))
 
 
 def _replicas(field: Field | None) -> int:
@@ -116,7 +116,7 @@ def _replicas(field: Field | None) -> int:
         return 1
     found = _REPLICAS.fullmatch(str(field.value)) if isinstance(field.value, str | int) and not isinstance(field.value, bool) else None
     if found is None or int(found[1]) >= 2**31:
-        field.must('a whole number such as "#3"')
+        field.must('a whole number such as "#3", less than 2³¹')
         return 1
     return int(found[1])
 
@@ -129,8 +129,8 @@ def _containers(part: Part, named: dict[str, None]) -> Iterator[tuple[Json, dict
     absent = Field(None, "container.image", (*pointer, "properties"), part.faults)
     yield _container(part.name, fields, absent, named)
     for index, (sidecar, properties) in enumerate(zip(part.component.sidecars, part.sidecars, strict=True)):
-        here, about = (*pointer, "sidecars", index), f"sidecar {sidecar.name}: "
-        fields = {key: Field(value, about + key, (*here, "properties", key), part.faults) for key, value in properties.items()}
+        here, about = (*pointer, "sidecars", index), f"sidecar {called(sidecar.name)}: "
+        fields = {key: Field(value, about + called(key), (*here, "properties", key), part.faults) for key, value in properties.items()}
         absent = Field(None, about + "container.image", (*here, "properties"), part.faults)
         yield _container(Field(sidecar.name, about + "name", (*here, "name"), part.faults), fields, absent, named)
 
@@ -203,11 +203,13 @@ def _resources(field: Field) -> None:
 
 def _mounts(mounts: Field | None, volumes: Any) -> None:
     """What is mounted must be a volume of the pod."""
-    names = {volume["name"]: None for volume in volumes or () if isinstance(volume, dict) and isinstance(volume.get("name"), str)}
+    named = (volume.get("name") for volume in volumes or () if isinstance(volume, dict))
+    names = {name: None for name in named if isinstance(name, str)}
     for item in _items(mounts) if mounts is not None else ():
         name = item.value.get("name")
         if isinstance(name, str) and name not in names:
-            item.below("name").must(f"a volume of pod.volumes{did_you_mean(name, names)}")
+            open_names = [other for other in names if not isinstance(other, Hidden)]
+            item.below("name").must(f"a volume of pod.volumes{did_you_mean(name, open_names)}")
 
 
 def _service(name: Field, namespace: str, metadata: Metadata, ports: Field) -> Draft:
@@ -215,9 +217,9 @@ def _service(name: Field, namespace: str, metadata: Metadata, ports: Field) -> D
         ports.wrong("is empty, must have a port")
     _service_ports(ports)
     given = metadata.get("service.name")
-    called = given if given is not None and not given.absent else name
-    if isinstance(called.value, Hidden) or not is_label(as_text(called.value)):
-        called.must("lower-case letters, digits and -, at most 63 (it names a Service)")
+    naming = given if given is not None and not given.absent else name
+    if isinstance(naming.value, Hidden) or not is_label(as_text(naming.value)):
+        naming.must("lower-case letters, digits and -, at most 63 (it names a Service)")
     labels = {"app": name.value}
     kind = metadata.get("service.type")
     spec: Json = {"type": (_one_of(kind, _SERVICE_TYPES) if kind else "") or "ClusterIP", "ports": ports.value, "selector": labels}
@@ -225,8 +227,8 @@ def _service(name: Field, namespace: str, metadata: Metadata, ports: Field) -> D
         spec["loadBalancerIP"] = address.value
         if not _is_address(address.value):
             address.must("an IP address")
-    about: Json = {"name": called.value, "namespace": namespace, "labels": dict(labels)}
-    origins: list[tuple[tuple[str | int, ...], Field]] = [((), name), (("metadata", "name"), called), (("spec", "ports"), ports)]
+    about: Json = {"name": naming.value, "namespace": namespace, "labels": dict(labels)}
+    origins: list[tuple[tuple[str | int, ...], Field]] = [(("metadata", "name"), naming), (("spec", "ports"), ports)]
     notes = {key[len(ANNOTATION) :]: field for key, field in metadata.items() if key.startswith(ANNOTATION)}
     if notes:
         about["annotations"] = {key: as_text(field.value) for key, field in notes.items()}
@@ -310,5 +312,5 @@ def _is_address(value: Any) -> bool:
 
 def _warn_of_slips(metadata: Metadata) -> None:
     for key, field in metadata.items():
-        if key not in METADATA and not key.startswith(ANNOTATION) and (hint := did_you_mean(key, METADATA)):
+        if not key.startswith(ANNOTATION) and (hint := slip(key, metadata, METADATA)):
             field.wrong(f"does nothing{hint}", "warning")

@@ -18,7 +18,7 @@ from reconciler.kinds.symphony.model import Json
 
 
 class Draft(NamedTuple):
-    """An object. `origins`: which of its parts an author wrote, the object itself (()) if nothing else."""
+    """An object. `origins`: which of its parts an author wrote; () is the object itself."""
 
     json: Json
     origins: tuple[tuple[Pointer, Field], ...]
@@ -40,8 +40,10 @@ def check(draft: Draft, types: Types) -> None:
 
 
 def tell(draft: Draft, finding: Finding) -> None:
-    """Tell a finding about an object to whoever wrote what it is about."""
+    """Tell a finding about an object to whoever wrote what it is about; what nobody wrote is made of what was checked on its way."""
     around = [origin for origin in draft.origins if finding.pointer[: len(origin[0])] == origin[0]]
+    if not around:
+        return
     prefix, field = max(around, key=lambda origin: len(origin[0]))
     pointer = field.pointer if field.in_text else (*field.pointer, *finding.pointer[len(prefix) :])
     if prefix:

@@ -7,13 +7,13 @@ of the API asked for: all are read alike. A place within JSON text is that of th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from reconciler.core.problem import Pointer, Severity, did_you_mean, noun
+from reconciler.core.problem import SHOWN_CHARACTERS, Pointer, Severity, did_you_mean, noun
 from reconciler.core.problem import field as named
 from reconciler.core.problem import shown as quoted
 from reconciler.kinds.symphony.components.site import Evaluate, Fault, Hidden, Whose
@@ -97,7 +97,7 @@ class Field:
             try:
                 value = msgspec.json.decode(str(self.value))
             except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-                why = "" if isinstance(self.value, Hidden) else ": " + str(error).removeprefix("JSON is malformed: ")
+                why = "" if isinstance(self.value, Hidden) else ": " + str(error).removeprefix("JSON is malformed: ").lower()
                 self.wrong(f"is no JSON text{why}")
                 return None
             if too_deep(value):
@@ -119,7 +119,7 @@ class Part:
 
     def __init__(self, component: Component) -> None:
         self.component = component
-        self.faults = Faults(f"component {component.name}")
+        self.faults = Faults(f"component {called(component.name)}")
         self.metadata: Json = {}
         self.properties: Json = {}
         self.sidecars: list[Json] = []
@@ -129,7 +129,7 @@ class Part:
         component = self.component
         written = {
             "metadata": dict(component.metadata),
-            "properties": component.properties,
+            "properties": dict(component.properties),
             "sidecars": [{"properties": sidecar.properties} for sidecar in component.sidecars],
         }
         found = evaluate(written, component)
@@ -142,8 +142,11 @@ class Part:
 
     def wrong(self, pointer: Pointer, words: str) -> None:
         """Tell what is wrong with the value at the end of a pointer from the component, by its name."""
-        name = ".".join(str(step) for step in pointer if step not in ("metadata", "properties"))
-        self.faults.add((*self.component.pointer, *pointer), f"{name}: {words}")
+        about, whole = "", (*self.component.pointer, *pointer)
+        if pointer[0] == "sidecars" and isinstance(pointer[1], int):
+            about, pointer = f"sidecar {called(self.component.sidecars[pointer[1]].name)}: ", pointer[2:]
+        name = about + ".".join(called(str(step)) for step in pointer if step not in ("metadata", "properties"))
+        self.faults.add(whole, f"{name}: {words}")
 
     @property
     def name(self) -> Field:
@@ -152,11 +155,11 @@ class Part:
 
     def property(self, key: str) -> Field:
         """One property; a value of None where there is none."""
-        return self._field(self.properties.get(key), key, "properties", key)
+        return self._field(self.properties.get(key), called(key), "properties", key)
 
     def all_metadata(self) -> dict[str, Field]:
         """All of its metadata."""
-        return {key: self._field(value, key, "metadata", key) for key, value in self.metadata.items()}
+        return {key: self._field(value, called(key), "metadata", key) for key, value in self.metadata.items()}
 
     def _field(self, value: Any, name: str, *steps: str | int) -> Field:
         return Field(value, name, (*self.component.pointer, *steps), self.faults)
@@ -168,8 +171,23 @@ class Part:
     def slips(self, keys: Mapping[str, Any], known: tuple[str, ...], *steps: str | int) -> None:
         """Tell of keys below `steps` that do nothing but look like known ones."""
         for key in keys:
-            if key not in known and (hint := did_you_mean(key, (name for name in known if name not in keys))):
-                self.faults.add((*self.component.pointer, *steps, key), f"unknown {named((key,))}, left out{hint}", severity="warning")
+            if hint := slip(key, keys, known):
+                name = ".".join([*(str(step) for step in steps[1:]), called(key)])
+                self.faults.add((*self.component.pointer, *steps, key), f"{name} does nothing{hint}", severity="warning")
+
+
+def slip(key: str, keys: Container[str], known: Iterable[str]) -> str:
+    """`; did you mean …?` for a key that is not known, but near one that is and that is not there: its last part alone counts."""
+    if key in known:
+        return ""
+    head, dot, tail = key.rpartition(".")
+    hint = did_you_mean(tail, (name[len(head + dot) :] for name in known if name.startswith(head + dot) and name not in keys))
+    return hint.replace("mean ", f"mean {head}{dot}", 1)
+
+
+def called(text: str) -> str:
+    """A name that anybody may have chosen, in a message."""
+    return text if text.isprintable() and 0 < len(text) <= SHOWN_CHARACTERS else quoted(text)
 
 
 def shown(value: Any) -> str:

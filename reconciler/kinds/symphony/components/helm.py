@@ -45,14 +45,15 @@ def chart(part: Part, site: Site) -> list[Draft]:
         words.get("version", ""),
         reveal(values.value)[0] if values is not None else {},
     )
+    secrets = [text for text in _texts(values.value if values is not None else None) if isinstance(text, Hidden) and text]
     made = site.helm(release)
     if isinstance(made, str):
-        about.wrong(f"cannot be rendered: {made}")
+        why = "(the reason shows a secret)" if any(secret in made for secret in secrets) else made
+        about.wrong(f"cannot be rendered: {why}")
         return []
     if too_deep([*made]):
         about.wrong(f"makes objects nested more than {DEPTH} deep")
         return []
-    secrets = [text for text in _texts(values.value if values is not None else None) if isinstance(text, Hidden) and text]
     made = [_hiding(item, secrets) for item in made] if secrets else [*made]
     return objects(Field(made, about.name, about.pointer, about.faults, in_text=True), site)
 

@@ -27,7 +27,7 @@ def ingress(part: Part, namespace: str) -> list[Draft]:
         part.name.must(DNS_WORDS.removeprefix("must be ") + " (it names an Ingress)")
     about: Json = {"name": part.component.name, "namespace": namespace}
     spec: Json = {}
-    origins: list[tuple[tuple[str | int, ...], Field]] = [((), part.name)]
+    origins: list[tuple[tuple[str | int, ...], Field]] = []
     if class_name := part.property("ingressClassName").text():
         spec["ingressClassName"] = class_name
         if not is_subdomain(class_name):

@@ -22,26 +22,31 @@ from reconciler.kinds.symphony.components.site import Hidden, Site
 from reconciler.kinds.symphony.model import Json
 
 OBJECTS = 2_000  # of one component
+PATH_CHARACTERS = 1_000
 PROPERTIES = ("resource", "yaml")
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|[^/]*@).*", re.ASCII | re.DOTALL)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*", re.ASCII | re.DOTALL)
 
 
 def given(part: Part, site: Site) -> list[Draft]:
     """The objects of one component."""
     part.warn_of_slips(PROPERTIES)
     resource, path = part.property("resource"), part.property("yaml")
+    if resource.absent and path.absent:
+        part.faults.add((*part.component.pointer, "properties"), "resource is missing, or yaml, which names a file")
+        return []
     if not resource.absent and not path.absent:
         path.wrong("and resource are both there; one of them must go")
-    elif not path.absent:
-        return _of_file(path, site)
-    elif isinstance(resource.value, str) and resource.value:
-        return _of_text(resource, resource.value.encode("utf-8", "surrogatepass"), site)
-    elif not resource.absent:
-        return objects(resource, site)
+        return []
+    if resource.absent:
+        drafts = _of_file(path, site)
+    elif isinstance(resource.value, str):
+        drafts = _of_text(resource, resource.value.encode("utf-8", "surrogatepass"), site)
     else:
-        part.faults.add((*part.component.pointer, "properties"), "resource is missing, or yaml, which names a file")
-    return []
+        drafts = objects(resource, site)
+    if not drafts and not part.faults.failed:
+        (path if resource.absent else resource).wrong("holds no object")
+    return drafts
 
 
 def _of_file(field: Field, site: Site) -> list[Draft]:
@@ -55,7 +60,8 @@ def _of_file(field: Field, site: Site) -> list[Draft]:
             field.wrong("is a URL that is not allowed; put the file into the repository and name its path")
         return []
     steps = [step for step in path.split("/") if step != "."]
-    if path.startswith("/") or "\\" in path or any(step in ("", "..") for step in steps) or not path.isprintable():
+    odd = path.startswith("/") or "\\" in path or any(step in ("", "..") for step in steps) or not path.isprintable()
+    if odd or isinstance(path, Hidden) or len(path) > PATH_CHARACTERS:
         field.must("the path of a file from the top of the source, such as deploy/web.yaml")
         return []
     found = site.content("/".join(steps))
@@ -71,10 +77,11 @@ def _of_text(field: Field, text: bytes, site: Site) -> list[Draft]:
     wrong = [fault for fault in loaded.faults if fault.severity == "error"]
     for fault in wrong[:5]:
         why = "cannot be read" if isinstance(field.value, Hidden) else fault.message
-        field.wrong(f"line {fault.line}: {why}")
+        field.wrong(f"at line {fault.line}: {why}")
     if wrong:
         return []
-    values = [document.value for document in loaded.documents if document.value is not None]
+    values: Any = [document.value for document in loaded.documents if document.value is not None]
+    values = values[0] if len(values) == 1 else values
     if isinstance(field.value, Hidden):
         values = hidden(values)
     return objects(Field(values, field.name, field.pointer, field.faults, in_text=True), site)
@@ -89,8 +96,6 @@ def objects(field: Field, site: Site) -> list[Draft]:
             return []
         if (draft := _ready(found, site)) is not None:
             drafts.append(draft)
-    if not drafts and not field.faults.failed:
-        field.wrong("holds no object")
     return drafts
 
 
