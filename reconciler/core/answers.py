@@ -21,7 +21,7 @@ from .sources import Source
 from .store import Store
 from .types import NO_TYPES, Types
 from .units import Units, lane_of_path
-from .view import Approved, Lanes, NotYet
+from .view import Approved, Commits, Lanes, NotYet
 from .wire import Wire
 
 
@@ -93,6 +93,14 @@ class Answers:
             if len(work.standings.get("healthy", ())) != len(wanted):
                 return False
         return True
+
+    def edit_of(self, unit: UnitKey, key: str) -> str:
+        """What has become of an edit."""
+        return ""
+
+    def commits_of(self, unit: UnitKey) -> Commits:
+        """What becomes of edits in the unit's source."""
+        return "propose"
 
     def live_of(self, ref: ObjectRef) -> Live | None:
         """The live object, whoever owns it, watched from the first question on."""

@@ -14,7 +14,7 @@ import msgspec
 
 from .identity import CommitId, GroupKind, Instant, Lane, ObjectId, ObjectRef, Place, UnitKey
 from .manifest import Manifest
-from .problem import Problem
+from .problem import Pointer, Problem
 
 if TYPE_CHECKING:
     from .view import View
@@ -91,6 +91,19 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """One scalar of one manifest that should say something else in Git: changed there once for each key, ever."""
+
+    key: str
+    manifest: Manifest  # as it was planned from: the edit is of exactly this file
+    pointer: Pointer  # ("spec", "stage")
+    value: str
+    subject: str  # of the commit
+    since: CommitId  # since when the key may stand in history
+    offer: bool = False  # only ever offered, also where edits are committed
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What should be, for one unit, now.
 
@@ -109,6 +122,7 @@ class Plan:
     status: Status | None = None
     problems: tuple[Problem, ...] = ()
     gates: tuple[Gate, ...] = ()
+    edits: tuple[Edit, ...] = ()
     wake_at: float | None = None  # `Instant.steady`
     due_at: float | None = None  # `Instant.wall`: a date in the calendar, whatever the clock does until then
 

@@ -69,7 +69,8 @@ class Specs:
             path = manifests[0].path if manifests else ""
         lane = lane_of_path(path, self._clusters, self.default) if path else None
         if isinstance(lane, str):
-            held = Held(lane, manifests[0].place()) if manifests else held
+            if manifests and key.is_folder:  # a root may say itself where it goes
+                held = Held(lane, manifests[0].place())
             lane = None
         return Spec(key, manifests, value, source.desired.commit.id, lane, held, complete)
 

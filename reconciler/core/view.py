@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from .health import Health
 from .identity import ClusterName, GroupKind, Lane, ObjectRef, Place, UnitKey
@@ -22,6 +22,7 @@ from .types import Types
 
 Question = tuple[Hashable, ...]
 Topic = tuple[Hashable, ...]
+Commits = Literal["direct", "propose", "record"]
 Lanes = tuple[tuple[Lane, tuple[Wanted, ...]], ...]
 
 
@@ -66,6 +67,12 @@ class World(Protocol):
 
     def well_of(self, unit: UnitKey, lanes: Lanes) -> bool:
         """Whether exactly this is wanted in these lanes, and all of it is applied and healthy."""
+
+    def edit_of(self, unit: UnitKey, key: str) -> str:
+        """What has become of an edit: "", "landed", "offered" or "refused: why"."""
+
+    def commits_of(self, unit: UnitKey) -> Commits:
+        """What becomes of edits in the unit's source."""
 
     def live_of(self, ref: ObjectRef) -> Live | None:
         """The live object, whoever owns it."""
@@ -144,6 +151,17 @@ class View:
         found = self._world.well_of(self._unit, items)
         self.asked["well", self._unit, items] = found
         return found
+
+    def edit(self, key: str) -> str:
+        """What has become of an edit: "" (nothing yet), "landed", "offered", or "refused: " and why."""
+        found = self._world.edit_of(self._unit, key)
+        self.asked["edit", key] = found
+        return found
+
+    @property
+    def commits(self) -> Commits:
+        """What becomes of edits: committed, offered as branches, or only recorded; the same for as long as the process runs."""
+        return self._world.commits_of(self._unit)
 
     def live(self, ref: ObjectRef) -> Live | None:
         """A live object, whoever owns it; None only where it is known not to exist."""

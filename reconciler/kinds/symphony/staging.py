@@ -66,7 +66,14 @@ def staged(spec: InstanceShape, findings: list[Finding]) -> Staged:
         findings.append(Finding(when.pointer, text, "warning"))
         when = None
     falls_back = not stages or stage in ("", DEFAULT) or when is not None
-    _complete(falls_back, bool(solution or shares), target is not None, stages, findings)
+    if falls_back and not solution and not shares:
+        findings.append(Finding(SPEC, "spec.solution is missing"))
+    elif not solution:
+        _alone("solution", [stage for stage in stages if not stage.solution and not stage.shares], findings)
+    if falls_back and target is None:
+        findings.append(Finding(SPEC, "spec.target is missing"))
+    elif target is None:
+        _alone("target", [stage for stage in stages if stage.target is None], findings)
     return Staged(solution, shares, target or Choice(), stages, when)
 
 
@@ -138,18 +145,11 @@ def _current(stage: str, stages: tuple[Stage, ...], findings: list[Finding]) -> 
     findings.append(Finding((*SPEC, "stage"), f"spec.stage is {shown(stage)}, and there is no such stage; there are {there_are}{hint}"))
 
 
-def _complete(falls_back: bool, solution: bool, target: bool, stages: tuple[Stage, ...], findings: list[Finding]) -> None:
-    """Each stage that can come must have a solution and a target, its own or the instance's."""
-    for has, key in ((solution, "solution"), (target, "target")):
-        if has:
-            continue
-        if falls_back:
-            findings.append(Finding(SPEC, f"spec.{key} is missing"))
-            continue
-        for stage in stages:
-            if not (stage.target if key == "target" else stage.solution or stage.shares):
-                at = field((*stage.pointer, key))
-                findings.append(Finding(stage.pointer, f"{at} is missing, and there is no spec.{key} that could stand for it"))
+def _alone(key: str, stages: list[Stage], findings: list[Finding]) -> None:
+    """Stages that leave out what the instance has not either."""
+    for stage in stages:
+        at = field((*stage.pointer, key))
+        findings.append(Finding(stage.pointer, f"{at} is missing, and there is no spec.{key} that could stand for it"))
 
 
 def _solution(shape: InstanceShape | StageShape | ShareShape, at: Pointer, findings: list[Finding]) -> str:

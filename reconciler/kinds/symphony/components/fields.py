@@ -181,7 +181,8 @@ def slip(key: str, keys: Container[str], known: Iterable[str]) -> str:
     if key in known:
         return ""
     head, dot, tail = key.rpartition(".")
-    hint = did_you_mean(tail, (name[len(head + dot) :] for name in known if name.startswith(head + dot) and name not in keys))
+    near = [name[len(head + dot) :] for name in known if name.startswith(head + dot) and name not in keys]
+    hint = did_you_mean(tail, near) if near else ""
     return hint.replace("mean ", f"mean {head}{dot}", 1)
 
 
@@ -234,16 +235,23 @@ def hidden(value: Any) -> Any:
 def reveal(value: Any) -> tuple[Any, tuple[Pointer, ...]]:
     """A copy in plain text, and where that was hidden."""
     found: list[Pointer] = []
-    return _plain(value, (), found), tuple(found)
+    plain = _plain(value, found)
+    return plain, tuple(pointer[::-1] for pointer in found)
 
 
-def _plain(value: Any, pointer: Pointer, found: list[Pointer]) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item, (*pointer, key), found) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, (*pointer, index), found) for index, item in enumerate(value)]
-    if isinstance(value, Hidden):
-        found.append(pointer)
+def _plain(value: Any, found: list[Pointer]) -> Any:
+    """The copy. Pointers are made on the way back, from their ends: most objects have none."""
+    kind = type(value)
+    if kind is dict or kind is list:
+        made: Any = {} if kind is dict else [None] * len(value)
+        for step, item in value.items() if kind is dict else enumerate(value):
+            before = len(found)
+            made[step] = _plain(item, found)
+            for index in range(before, len(found)):
+                found[index] = (*found[index], step)
+        return made
+    if kind is Hidden:
+        found.append(())
         return str(value)
     return value
 

@@ -1,0 +1,57 @@
+"""The plan of a Target that has components of its own: they are deployed onto it as instance `target-runtime-<name>` (symphony.md §3.4).
+
+Law of the module: no record, no steps; a target without components wants nothing, and is planned only to clean up.
+"""
+
+from __future__ import annotations
+
+from reconciler.core.identity import ClusterName, Instant, Lane
+from reconciler.core.kind import Held, Plan, Spec, Status
+from reconciler.core.manifest import Manifest
+from reconciler.core.problem import Problem
+from reconciler.core.view import NotYet, View
+
+from . import read
+from .deploy import Face, Source, deploy
+from .targets import place
+
+RUNTIME = "target-runtime-"
+
+
+def has_components(manifest: Manifest) -> bool:
+    """Whether a Target is a root."""
+    return b'"components"' in manifest.json
+
+
+def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - what stands on a target does not depend on time
+    """Plan one Target."""
+    if not spec.manifests:
+        return Plan() if spec.complete else Plan(prune=False, status=Status("Held", str(spec.held)))
+    manifest = spec.manifests[0]
+    target, problems = read.target(manifest)
+    wrong = next((problem for problem in problems if problem.severity == "error"), None)
+    if target is None:
+        assert wrong is not None
+        return Plan(prune=False, status=Status("Held", str(wrong)), problems=problems)
+    if target.dry_run or not target.components:
+        return Plan(problems=problems, status=Status("Healthy", "dry run: nothing is applied") if target.dry_run else None)
+    where = place(target, target.scope, (), view.clusters, view.lane_of(manifest))
+    if isinstance(where, Problem):
+        return Plan(prune=False, status=Status("Failed", str(where)), problems=(*problems, where))
+    lane = Lane(ClusterName(where.cluster), manifest.name)
+    face = Face(RUNTIME + manifest.name, manifest.namespace, tuple(target.metadata.items()), ())
+    source = Source(manifest, target.metadata, target.components)
+    try:
+        deployed = deploy(face, manifest, source, target, where, "", view)
+    except NotYet:
+        return Plan({lane: Held("waits for what its expressions ask for")}, prune=False, problems=problems)
+    errors = [problem for problem in deployed.problems if problem.severity == "error"]
+    status = Status("Failed", str(errors[0])) if errors else None
+    if spec.held is not None:
+        status = Status("Held", str(spec.held))
+    return Plan(
+        {lane: deployed.wanted},
+        prune=deployed.whole and spec.held is None,
+        status=status,
+        problems=(*problems, *deployed.problems),
+    )

@@ -1,0 +1,332 @@
+"""The plan of an Instance: which solution stands on which targets, and how it comes from one stage to the next.
+
+Law of the module: what an instance comes to is decided, written down, and only then wanted (design, law 3). The state table, with the
+names of its rows, is in README.md beside this module. A stage is left as a whole and at once; what fails on one target, or for one
+component, is told and stops no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from reconciler.core.identity import ClusterName, Instant, Lane, Place
+from reconciler.core.kind import Edit, Held, Plan, Spec, Status, Wanted
+from reconciler.core.problem import Problem
+from reconciler.core.view import NotYet, View
+
+from . import lookup, read, standing
+from .assignment import Assignment, Placed, assignment
+from .deploy import Face, Source, deploy
+from .model import BLOCK, TARGET, Instance, Placement, Solution, Target
+from .schedules import Scheduled, scheduled
+from .stages import next_stage
+from .standing import Stand, Standing
+from .targets import bindings
+
+ON_CHANGES = "reconciliationPolicy is inactive: acts when Git changes, and on nothing else"
+
+
+def plan(spec: Spec, view: View, now: Instant) -> Plan:
+    """Plan one Instance."""
+    before = standing.read(spec.record)
+    if not spec.manifests:
+        return Plan() if spec.complete else _frozen(before, spec.record, Held(str(spec.held)))
+    instance, problems = read.instance(spec.manifests[0])
+    if instance is None:
+        wrong = next(problem for problem in problems if problem.severity == "error")
+        return replace(_frozen(before, spec.record, Held(wrong.message, wrong.place)), problems=problems)
+    turn = scheduled(instance, before.fired, spec, view, now)
+    known = msgspec.structs.replace(before, fired=dict(turn.fired))
+    planning = _Planning(spec, view, now, instance, turn, known)
+    made = planning.blocked() if turn.stage == BLOCK else planning.standing()
+    if spec.held is not None:
+        if made.record != spec.record:
+            return _frozen(before, spec.record, spec.held)
+        made = replace(made, prune=False, status=Status("Held", str(spec.held)))
+    return replace(made, problems=(*problems, *made.problems), edits=(*turn.edits, *made.edits), due_at=turn.due_at)
+
+
+def _frozen(before: Standing, record: dict[str, object] | None, held: Held) -> Plan:
+    """Everything stays as it is, whatever happens to it."""
+    state = "Paused" if held.paused else "Held"
+    return Plan(_lanes(before, held), prune=False, record=record, status=Status(state, str(held)))  # type: ignore[arg-type]
+
+
+def _lanes(before: Standing, held: Held) -> dict[Lane, tuple[Wanted, ...] | Held]:
+    stands = {**before.leaving, **before.targets}
+    return {_lane(name, stand): held for name, stand in stands.items()}
+
+
+def _lane(target: str, stand: Stand) -> Lane:
+    return Lane(ClusterName(stand.cluster), target)
+
+
+@dataclass(slots=True)
+class _Rendered:
+    """What is wanted on the targets of a stage."""
+
+    wanted: dict[Lane, tuple[Wanted, ...] | Held] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    placed: dict[tuple[str, str], None] = field(default_factory=dict)  # reference of the solution, name of the component
+    whole: bool = True
+
+    @property
+    def all_known(self) -> dict[Lane, tuple[Wanted, ...]] | None:
+        """The wanted objects, where no lane is held."""
+        known = {lane: wanted for lane, wanted in self.wanted.items() if not isinstance(wanted, Held)}
+        return known if len(known) == len(self.wanted) else None
+
+
+class _Planning:
+    """One plan of an instance whose manifest could be read."""
+
+    def __init__(self, spec: Spec, view: View, now: Instant, instance: Instance, turn: Scheduled, before: Standing) -> None:
+        self.spec, self.view, self.now = spec, view, now
+        self.instance, self.turn, self.before = instance, turn, before
+        self.space = instance.manifest.namespace
+        self.face = Face(
+            instance.manifest.name, self.space, tuple(instance.metadata.items()), tuple(instance.parameters.items())
+        )
+        self._solutions: dict[str, Solution | lookup.Missing] = {}
+
+    # -- what is written down ----------
+
+    def _entered(self, stage: str) -> Standing:
+        """The standing with the stage as it is now, and since when."""
+        if self.before.stage == stage:
+            return self.before
+        commit = self.view.changed(self.instance.manifest)
+        return msgspec.structs.replace(
+            self.before, stage=stage, since=int(self.now.wall), commit=commit.id if commit else "", well_since=None, settled=""
+        )
+
+    def blocked(self) -> Plan:
+        """BLOCK: nothing is applied, deleted or healed."""
+        after = self._entered(BLOCK)
+        place = self.instance.manifest.place(("spec", "stage"))
+        text = f"blocked since {after.commit[:7]}" + (f"; {self.turn.says}" if self.turn.says else "")
+        frozen = _frozen(after, standing.write(after), Held(text, place, paused=True))
+        waits = "a commit that clears spec.stage" if self.turn.due_at is None else self.turn.says
+        return replace(frozen, status=Status("Paused", text, waits))
+
+    def standing(self) -> Plan:
+        """A stage, and the targets that it has."""
+        stage = self.turn.stage
+        if not self.instance.active:
+            return self._inactive(stage)
+        if self.instance.dry_run:
+            return self._dry_run(stage)
+        found = assignment(self.instance, stage, self.before.targets, self.view)
+        after = self._after(stage, found.stands(self.before.targets))
+        if after != self.before or self.spec.record is None:
+            return Plan(record=standing.write(after), problems=tuple(found.problems))
+        return self._wanted(after, found)
+
+    def _after(self, stage: str, targets: Mapping[str, Stand]) -> Standing:
+        """Where the instance stands once this is written down."""
+        after, before = self._entered(stage), self.before
+        scopes = {stand.scope: None for stand in targets.values()}
+        leaving = {name: stand for name, stand in before.leaving.items() if name not in targets and stand.scope not in scopes}
+        left = {scope: why for scope, why in before.left.items() if scope not in scopes}
+        if before.stage != stage:
+            gone = {name: it for name, it in before.targets.items() if name not in targets and it.scope not in scopes}
+            if self.instance.ring_overlap == "healthy":
+                leaving.update(gone)
+            else:
+                left.update((stand.scope, f"stage {before.stage} -> {stage}") for stand in gone.values())
+        return msgspec.structs.replace(after, targets=dict(targets), leaving=leaving, left=left)
+
+    def _inactive(self, stage: str) -> Plan:
+        """Everything goes, the instance stays."""
+        after = self._entered(stage)
+        scopes = {stand.scope: "activeState is inactive" for stand in (*after.targets.values(), *after.leaving.values())}
+        after = msgspec.structs.replace(after, targets={}, leaving={}, left={**after.left, **scopes}, well_since=None, settled="")
+        return Plan(record=standing.write(after), left=_left(after), status=Status("Healthy", "inactive: nothing is deployed"))
+
+    def _dry_run(self, stage: str) -> Plan:
+        """Everything is worked out and nothing is wanted."""
+        found = assignment(self.instance, stage, {}, self.view)
+        rendered = self._render({name: (it.solution, it.placement, it) for name, it in found.placed.items()})
+        count = sum(len(wanted) for wanted in rendered.wanted.values() if not isinstance(wanted, Held))
+        after = msgspec.structs.replace(self._entered(stage), targets={}, leaving={})
+        problems = (*found.problems, *rendered.problems)
+        text = f"dry run: {count} objects on {len(found.placed)} targets, none of them applied"
+        status = Status("Failed" if problems else "Healthy", text)
+        return Plan(record=standing.write(after), left=_left(after), prune=False, status=status, problems=problems)
+
+    # -- what is wanted ----------
+
+    def _wanted(self, after: Standing, found: Assignment) -> Plan:
+        rendered = self._render({name: (it.solution, it.placement, it) for name, it in found.placed.items()})
+        for name, problem in found.held.items():
+            if name in after.targets:
+                rendered.wanted[_lane(name, after.targets[name])] = Held(problem.message, problem.place)
+        problems = [*found.problems, *rendered.problems, *self._unplaced(found, rendered)]
+        known = rendered.all_known
+        after, edits, wake_at = self._progress(after, known, problems)
+        wanted = {**self._overlap(after), **rendered.wanted}
+        if after.settled and after.settled == self._digest(after):
+            wanted = dict.fromkeys(wanted, Held(ON_CHANGES, paused=True))
+        return Plan(
+            wanted,
+            left=_left(after),
+            prune=rendered.whole and not found.held,
+            record=standing.write(after),
+            status=self._status(after, found, problems),
+            problems=tuple(problems),
+            edits=edits,
+            wake_at=wake_at,
+        )
+
+    def _render(self, stands: Mapping[str, tuple[str, Placement, Placed]]) -> _Rendered:
+        found = _Rendered()
+        told: dict[Problem, None] = {}
+        for name, (reference, placement, placed) in stands.items():
+            lane = Lane(ClusterName(placement.cluster), name)
+            solution = self._solution(reference)
+            if isinstance(solution, lookup.Missing):
+                place = solution.problem.place if solution.problem else self._place_of(placed, reference)
+                text = solution.message + (f": {solution.problem.message}" if solution.problem else "")
+                found.wanted[lane], found.whole = Held(text, place), False
+                told[Problem(place, text)] = None
+                continue
+            try:
+                source = Source(solution.manifest, solution.metadata, solution.components)
+                above = repr(placed.ring.topologies) if placed.ring.topologies else ""
+                deployed = deploy(self.face, self.instance.manifest, source, placed.target, placement, above, self.view)
+            except NotYet:
+                found.wanted[lane], found.whole = Held("waits for what its expressions ask for"), False
+                continue
+            found.wanted[lane] = deployed.wanted
+            found.whole &= deployed.whole
+            found.placed.update(((reference, component), None) for component in deployed.placed)
+            told.update(dict.fromkeys(deployed.problems))
+        found.problems += told
+        return found
+
+    def _solution(self, reference: str) -> Solution | lookup.Missing:
+        if reference not in self._solutions:
+            self._solutions[reference] = lookup.solution(self.view, self.space, reference)
+        return self._solutions[reference]
+
+    def _place_of(self, placed: Placed, reference: str) -> Place:
+        share = next((share for share in placed.ring.shares if share.solution == reference), placed.ring.shares[0])
+        return self.instance.manifest.place(share.pointer)
+
+    def _unplaced(self, found: Assignment, rendered: _Rendered) -> list[Problem]:
+        """Components that no target takes."""
+        wrong = []
+        for reference in dict.fromkeys(it.solution for it in found.placed.values()):
+            solution = self._solution(reference)
+            for component in solution.components if isinstance(solution, Solution) else ():
+                if (reference, component.name) not in rendered.placed:
+                    what = f"component {component.name} is on no target: none has a binding for its type and fits its constraints"
+                    assert isinstance(solution, Solution)
+                    wrong.append(Problem(solution.manifest.place(component.pointer), what, "warning"))
+        return wrong
+
+    def _overlap(self, after: Standing) -> dict[Lane, tuple[Wanted, ...] | Held]:
+        """What the stage before had stays as it is until this one is healthy."""
+        wanted: dict[Lane, tuple[Wanted, ...] | Held] = {}
+        for name, stand in after.leaving.items():
+            held = Held(f"of stage {stand.stage}, stays until stage {after.stage} is healthy")
+            target = next((found for found in self._targets(name)), None)
+            solution = self._solution(stand.solution)
+            if target is not None and isinstance(solution, Solution):
+                above = next((entry.topologies for entry in self.instance.stages if entry.name == stand.stage), self.instance.topologies)
+                placement = Placement(stand.cluster, stand.namespace, bindings(above, target))
+                source = Source(solution.manifest, solution.metadata, solution.components)
+                key = repr(above) if above else ""
+                try:
+                    deployed = deploy(self.face, self.instance.manifest, source, target, placement, key, self.view)
+                    wanted[_lane(name, stand)] = deployed.wanted if deployed.whole else held
+                    continue
+                except NotYet:
+                    pass
+            wanted[_lane(name, stand)] = held
+        return wanted
+
+    def _targets(self, name: str) -> list[Target]:
+        spaces = ("", "default") if self.space in ("", "default") else (self.space,)
+        manifests = [manifest for space in spaces for manifest in self.view.named(TARGET, space, name)]
+        return [target for manifest in manifests if (target := read.target(manifest)[0]) is not None]
+
+    # -- going on ----------
+
+    def _progress(
+        self, after: Standing, known: Mapping[Lane, tuple[Wanted, ...]] | None, problems: list[Problem]
+    ) -> tuple[Standing, tuple[Edit, ...], float | None]:
+        """What follows from all being well: the stage before is left, the next one is offered, and what acts on changes rests."""
+        instance = self.instance
+        goes_on = instance.promote_after_seconds is not None and next_stage(instance, after.stage) is not None
+        rests = not instance.policy.active and after.settled != self._digest(after)
+        if not (after.leaving or goes_on or rests):
+            return after, (), None
+        wrong = any(problem.severity == "error" for problem in problems)
+        well = bool(known) and not wrong and known is not None and self.view.well(known)
+        if well and after.leaving:
+            left = {stand.scope: f"stage {after.stage} is healthy" for stand in after.leaving.values()}
+            after = msgspec.structs.replace(after, leaving={}, left={**after.left, **left})
+        if well and rests and known is not None and self._nothing_left(known):
+            after = msgspec.structs.replace(after, settled=self._digest(after))
+        if not goes_on:
+            return after, (), None
+        since = (after.well_since if after.well_since is not None else self.now.steady) if well else None
+        after = msgspec.structs.replace(after, well_since=since)
+        return (after, *self._promotion(after))
+
+    def _promotion(self, after: Standing) -> tuple[tuple[Edit, ...], float | None]:
+        """The offer of the next stage, once this one has been healthy for so long."""
+        seconds, following = self.instance.promote_after_seconds, next_stage(self.instance, after.stage)
+        if after.well_since is None or seconds is None or following is None:
+            return (), None
+        if self.now.steady < after.well_since + seconds:
+            return (), after.well_since + seconds
+        name = self.spec.key.name
+        subject = f"Promote Instance {name} from {after.stage} to {following}"
+        key = f"{self.spec.key.text}@{after.stage}>{following}@{after.commit}"
+        edit = Edit(key, self.instance.manifest, ("spec", "stage"), following, subject, self.spec.commit, offer=True)
+        return (edit,), None
+
+    def _digest(self, after: Standing) -> str:
+        """What an instance that acts on changes only has acted on."""
+        solutions = {stand.solution: None for stand in after.targets.values()}
+        blobs = [found.manifest.blob for ref in solutions if isinstance(found := self._solution(ref), Solution)]
+        facts = [after.stage, sorted((name, list(msgspec.to_builtins(it))) for name, it in after.targets.items()), blobs, self.face]
+        return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
+
+    def _nothing_left(self, known: Mapping[Lane, tuple[Wanted, ...]]) -> bool:
+        """Whether all that it owns is wanted."""
+        wanted = {(lane.cluster, want.id): None for lane, wants in known.items() for want in wants}
+        owned = [ref for cluster in {lane.cluster: None for lane in known} for ref in self.view.owned(cluster)]
+        return all((ref.cluster, ref.id) in wanted for ref in owned)
+
+    # -- what is told ----------
+
+    def _status(self, after: Standing, found: Assignment, problems: list[Problem]) -> Status:
+        errors = [problem for problem in problems if problem.severity == "error"]
+        if not found.matched:
+            place = self.instance.manifest.place(("spec", "target"))
+            return Status("Failed", f"{place}: stage {after.stage} has no target that matches")
+        if errors:
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            return Status("Failed", f"stage {after.stage}: {errors[0]}{more}")
+        versions: dict[str, int] = {}
+        for stand in after.targets.values():
+            versions[stand.solution] = versions.get(stand.solution, 0) + 1
+        texts = [f"{solution} on {count} target{'' if count == 1 else 's'}" for solution, count in sorted(versions.items())]
+        says = f"; {self.turn.says}" if self.turn.says else ""
+        leaving = f"; {len(after.leaving)} targets of the stage before stay until it is healthy" if after.leaving else ""
+        return Status("Healthy", f"stage {after.stage}: {', '.join(texts)}{leaving}{says}")
+
+
+def _left(after: Standing) -> dict[tuple[str, str], str]:
+    scopes = {}
+    for scope, why in after.left.items():
+        cluster, _, namespace = scope.partition("/")
+        scopes[cluster, namespace] = why
+    return scopes
