@@ -166,18 +166,22 @@ class Wire:
     @property
     def wake_at(self) -> float | None:
         """When the next timer is due, on the steady clock."""
+        return self._heap[0][0] if self._heap else None
+
+    def _drop_stale(self) -> None:
+        """The first of the heap is always one that is set: what was replaced or cancelled goes when it comes to stand there."""
         while self._heap:
-            at, number, key = self._heap[0]
+            _, number, key = self._heap[0]
             if self._timers.get(key, (0.0, 0, None))[1] == number:
-                return at
+                return
             heapq.heappop(self._heap)
-        return None
 
     def at(self, key: Hashable, steady: float, then: Callable[[], None]) -> None:
         """Call `then` at that time; a timer already set under `key` is replaced."""
         self._ids += 1
         self._timers[key] = (steady, self._ids, then)
         heapq.heappush(self._heap, (steady, self._ids, key))
+        self._drop_stale()
 
     def after(self, key: Hashable, seconds: float, then: Callable[[], None]) -> None:
         """Call `then` so many seconds from now."""
@@ -190,6 +194,7 @@ class Wire:
     def cancel(self, key: Hashable) -> None:
         """Forget a timer."""
         self._timers.pop(key, None)
+        self._drop_stale()
 
     def fire(self) -> None:
         """Call every timer that is due; those that they set for now wait for the next step, those that they cancel are not called."""
@@ -199,6 +204,7 @@ class Wire:
         while (at := self.wake_at) is not None and at <= self.now.steady:
             _, number, key = heapq.heappop(self._heap)
             due.append((number, key))
+            self._drop_stale()
         for number, key in due:
             _, held, then = self._timers.get(key, (0.0, 0, None))
             if then is not None and held == number:
