@@ -41,6 +41,8 @@ def policy(shape: PolicyShape | None, findings: list[Finding]) -> Policy:
     if shape is None:
         return Policy()
     at: Pointer = (*SPEC, "reconciliationPolicy")
+    if shape.state is None:
+        findings.append(Finding(at, f"{field((*at, 'state'))} is missing"))
     active = word(shape.state, ("active", "inactive"), (*at, "state"), findings) != "inactive"
     if not shape.interval:
         return Policy(active)

@@ -86,6 +86,10 @@ def test_bad(case: dict[str, Any]) -> None:
         assert (value is None) == any(problem.severity == "error" for problem in found)
     assert [sentence(problem) for problem in sorted(problems, key=lambda problem: problem.place)] == case["problems"]
     assert {problem.place.path for problem in problems} == {"a.yaml"}
+    errors = [problem for problem in problems if problem.severity == "error" and not problem.message.startswith("unknown field ")]
+    if errors and file.manifests and file.manifests[0].version == "v1":
+        (manifest,) = parse(text_of(case).encode(), "a.yaml", BLOB).manifests
+        assert read_of(manifest)[0] is None, "refused by its schema alone"
 
 
 # -- names ----------
