@@ -267,10 +267,12 @@ class Work:
         """Whether a Namespace is wanted, and not there yet, or still on its way out. One that is there and not ours is there."""
         id = ObjectId("", "Namespace", "", name)
         claims = self.claims.of(ObjectRef(cluster.name, id)) if name and self.settings.act else ()
-        if all(claim.standing in ("blocked", "healthy") for claim in claims):  # not ours to make, or there
+        if all(claim.standing == "blocked" for claim in claims):
             return False
         live = cluster.owned(id)
-        return live is None or live.deleting
+        if live is None:
+            return not any(claim.wanted.policy.yields and claim.standing == "healthy" for claim in claims)
+        return live.deleting
 
     def _need(self, cluster: Cluster, item: Item) -> None:
         assert item.resource is not None

@@ -82,7 +82,6 @@ class Outcome:
     invariant: str = ""
     trace: str = ""
     points: int = 0
-    busy_points: int = 0  # of them, those before the faults stopped
     virtual_seconds: float = 0.0
     creates: Counter[Key] = field(default_factory=Counter)
     deletes: Counter[Key] = field(default_factory=Counter)
@@ -116,7 +115,6 @@ def run(
     outcome = Outcome()
     try:
         _work(world, workload)
-        outcome.busy_points = world.network.points
         rest(world, checks)
         verdicts.at_rest(_leader_of(world))
         silence(world, checks, silence_seconds)

@@ -68,7 +68,6 @@ class Truth:
     versions: dict[Key, list[Version]] = field(default_factory=dict)
     approvals: list[list[Json]] = field(default_factory=list)  # by tip
     _folders: dict[str, _Folder] = field(default_factory=dict)
-    _tree: dict[str, bytes] = field(default_factory=dict)
     _read: int = 0
 
     def update(self) -> None:

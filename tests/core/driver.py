@@ -7,7 +7,7 @@ effects came; `World.rule` lets a test answer one otherwise, late, or never, and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -203,3 +203,17 @@ def lost(effect: Any, perform: Perform) -> None:
 def unit(daemon: Daemon, path: str, source: str = "fleet") -> UnitReport:
     """How one folder stands."""
     return next(u for u in daemon.report.units if u.key == folder(SourceName(source), path))
+
+
+def started(files: Mapping[str, Any], **more: Any) -> tuple[World, Daemon]:
+    """A world with these files, and a daemon that has done all there was to do."""
+    world = World(**more)
+    world.commit(files)
+    daemon = world.daemon()
+    world.settle(daemon)
+    return world, daemon
+
+
+def value(world: World, name: str) -> str:
+    """What stands in a ConfigMap of `config_map`."""
+    return str(world.get(name)["data"]["v"])  # type: ignore[index]

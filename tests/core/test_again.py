@@ -10,23 +10,12 @@ from reconciler.core.identity import ClusterName, Instant
 from reconciler.core.kind import Plan, Spec
 from reconciler.core.messages import Answer, Effect, Fetch, Fetched, GitFailure, Input, ListRefs, ReadPast, Request, SourceHint
 from reconciler.core.view import View
-from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, unit
+from tests.core.driver import Perform, World, asks, config_map, manifest, says, started, unit, value
 from tests.core.test_units import world_of
+from tests.sim.world.workloads import CRD as WIDGET_DEFINITION
 
 EU = ClusterName("eu")
 MAPS = "/api/v1/namespaces/default/configmaps"
-
-
-def started(files: dict[str, Any], **more: Any) -> tuple[World, Daemon]:
-    world = World(**more)
-    world.commit(files)
-    daemon = world.daemon()
-    world.settle(daemon)
-    return world, daemon
-
-
-def value(world: World, name: str) -> str:
-    return str(world.get(name)["data"]["v"])  # type: ignore[index]
 
 
 def discovers(effect: Effect) -> bool:
@@ -95,30 +84,10 @@ def test_a_definition_that_comes_while_discovery_is_under_way_is_found() -> None
     slow = world.rule(discovers, lambda e, perform: perform(), times=2, seconds=20)
     cluster = daemon.engine.clusters[EU]
     cluster.wire.after("test", 0.0, cluster.refresh_discovery)
-    world.repo.commit({"z/crd.yaml": DEFINITION, "a/w.yaml": manifest("example.org/v1", "Widget", "w", "default")})
+    world.repo.commit({"z/crd.yaml": WIDGET_DEFINITION, "a/w.yaml": manifest("example.org/v1", "Widget", "w", "default")})
     daemon.inbox.append(SourceHint(next(iter(daemon.engine.sources))))
     world.until(lambda: daemon.requests("PATCH", "/widgets/w"), 60)
     assert slow.used == 2
-
-
-DEFINITION = manifest(
-    "apiextensions.k8s.io/v1",
-    "CustomResourceDefinition",
-    "widgets.example.org",
-    spec={
-        "group": "example.org",
-        "scope": "Namespaced",
-        "names": {"kind": "Widget", "plural": "widgets", "singular": "widget", "listKind": "WidgetList"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-)
 
 
 @pytest.mark.parametrize("status", [429, 503])

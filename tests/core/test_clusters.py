@@ -11,18 +11,10 @@ import pytest
 from reconciler.core.identity import ClusterName, GroupKind, ObjectId
 from reconciler.core.messages import Answer, Effect, Input, OpenWatch, Request, WatchClosed
 from reconciler.sim.cluster.cluster import Cluster as SimCluster
-from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, unit
+from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, started, unit
 from tests.core.test_observed import CONFIG_MAP, LIST, linked, put
 
 WIDGET = GroupKind("example.org", "Widget")
-
-
-def started(files: dict[str, Any], **more: Any) -> tuple[World, Daemon]:
-    world = World(**more)
-    world.commit(files)
-    daemon = world.daemon()
-    world.settle(daemon)
-    return world, daemon
 
 
 def of(cluster: str) -> Any:
@@ -321,13 +313,26 @@ def test_a_look_that_is_refused_is_no_absence(status: int, count: int) -> None:
 def test_a_kind_that_is_not_served_any_more_has_no_objects() -> None:
     world = World()
     put(world, "a")
-    link, daemon = linked(world, (CONFIG_MAP, WIDGET))
+    link, _ = linked(world, (CONFIG_MAP, WIDGET))
     world.run(1)
     assert link.cluster.listed(WIDGET) and link.cluster.all_listed
-    link.cluster.missing(WIDGET)
-    world.run(3_600)
-    discoveries = [r for r in requests(daemon) if r.path == "/apis"]
-    assert 8 <= len(discoveries) <= 24, "asked about later and later"
+
+
+def test_a_kind_that_nobody_serves_is_looked_for_later_and_later_and_only_while_somebody_waits_for_it() -> None:
+    world = World()
+    world.commit({"a/x.yaml": config_map("x"), "a/w.yaml": manifest("example.org/v1", "Widget", "w", spec={"n": 1})})
+    daemon = world.daemon()
+
+    def looks(seconds: float) -> int:
+        before = len(daemon.requests("GET", "/apis"))
+        world.run(seconds)
+        return len([r for r in daemon.requests("GET", "/apis")[before:] if r.path == "/apis"])
+
+    assert 14 <= looks(3_600) <= 30
+    world.commit({"a/w.yaml": None})
+    assert looks(400) <= 1 and looks(7_200) == 0
+    world.commit({"a/w.yaml": manifest("example.org/v1", "Widget", "w", spec={"n": 1})})
+    assert looks(60) >= 4, "as if it had never been waited for"
 
 
 def test_an_object_of_somebody_else_is_followed_by_name() -> None:

@@ -10,20 +10,12 @@ from reconciler.core.identity import Instant
 from reconciler.core.kind import Plan, Spec
 from reconciler.core.messages import GitFailure, Input, ListRefs, RefsListed, Request
 from reconciler.core.view import View
-from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, unit
+from tests.core.driver import Daemon, Perform, World, asks, config_map, manifest, says, started, unit
 from tests.core.test_units import step, world_of
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 MERGE = "application/merge-patch+json"
 KEEP = {f"keep/k{i}.yaml": config_map(f"k{i}") for i in range(3)}
-
-
-def started(files: dict[str, Any], **more: Any) -> tuple[World, Daemon]:
-    world = World(**more)
-    world.commit(files)
-    daemon = world.daemon()
-    world.settle(daemon)
-    return world, daemon
 
 
 def maps(folder: str, count: int, first: int = 0) -> dict[str, str]:

@@ -9,25 +9,13 @@ from typing import Any
 import pytest
 
 from reconciler.core.messages import Answer, Input, OpenWatch, Request, WatchClosed
-from tests.core.driver import Daemon, Json, Perform, World, asks, config_map, manifest, says, unheard, unit
+from tests.core.driver import Json, Perform, World, asks, config_map, manifest, says, started, unheard, unit, value
 from tests.core.test_units import ask, live_value, world_of
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 MERGE = "application/merge-patch+json"
 POD = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
 DEPLOYMENT = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": POD}
-
-
-def started(files: dict[str, Any], **more: Any) -> tuple[World, Daemon]:
-    world = World(**more)
-    world.commit(files)
-    daemon = world.daemon()
-    world.settle(daemon)
-    return world, daemon
-
-
-def value(world: World, name: str) -> str:
-    return str(world.get(name)["data"]["v"])  # type: ignore[index]
 
 
 def by_hand(world: World, path: str, body: Json) -> None:

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from reconciler.core.messages import Input, Request
-from tests.core.driver import Daemon, Json, Perform, World, asks, config_map, manifest, says, unit
+from tests.core.driver import Json, Perform, World, asks, config_map, manifest, says, started, unit, value
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 KEEP = {f"keep/k{i}.yaml": config_map(f"k{i}") for i in range(3)}
-
-
-def started(files: dict[str, Any], **more: Any) -> tuple[World, Daemon]:
-    world = World(**more)
-    world.commit(files)
-    daemon = world.daemon()
-    world.settle(daemon)
-    return world, daemon
-
-
-def value(world: World, name: str) -> str:
-    return str(world.get(name)["data"]["v"])  # type: ignore[index]
 
 
 def foreign(world: World, name: str = "x", manager: str = "kubectl-create") -> None:

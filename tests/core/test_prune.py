@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.messages import Fetch, GitFailure, ListRefs, RefsListed, Request
-from tests.core.driver import Daemon, World, asks, config_map, manifest, says, unheard, unit
+from tests.core.driver import Daemon, World, asks, config_map, manifest, says, started, unheard, unit
 
 KEEP = {f"keep/k{i}.yaml": config_map(f"k{i}") for i in range(3)}
 
@@ -22,14 +22,6 @@ def maps(folder: str, count: int, first: int = 0, **notes: str) -> dict[str, str
 
 def without(files: dict[str, str], count: int | None = None) -> dict[str, None]:
     return dict.fromkeys(list(files)[:count])
-
-
-def started(files: dict[str, str], **more: Any) -> tuple[World, Daemon]:
-    world = World(**more)
-    world.commit(files)
-    daemon = world.daemon()
-    world.settle(daemon)
-    return world, daemon
 
 
 def deleted(daemon: Daemon) -> list[str]:

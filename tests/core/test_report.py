@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -13,16 +12,7 @@ from reconciler.core.kind import Gate
 from reconciler.core.manifest import parse
 from reconciler.core.messages import Request
 from reconciler.core.settings import ClusterSettings
-from tests.core.driver import Daemon, World, asks, config_map, manifest, says, unit
-
-
-def started(files: dict[str, Any], **more: Any) -> tuple[World, Daemon]:
-    world = World(**more)
-    world.commit(files)
-    daemon = world.daemon()
-    world.settle(daemon)
-    return world, daemon
-
+from tests.core.driver import World, asks, config_map, manifest, says, started, unit
 
 POD = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
 WEB = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": POD}

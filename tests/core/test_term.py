@@ -12,21 +12,13 @@ from reconciler.core.kind import Plan, Spec
 from reconciler.core.messages import Request
 from reconciler.core.records import LABEL, secret_name
 from reconciler.core.view import View
-from tests.core.driver import Daemon, Json, World, asks, config_map, manifest, says, unit
+from tests.core.driver import Daemon, Json, World, asks, config_map, manifest, says, started, unit
 from tests.core.test_units import EU, REF, STEP, want, world_of
 
 STORE = "/api/v1/namespaces/reconciler-system"
 SECRETS = f"{STORE}/secrets"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/reconciler-system/leases/reconciler"
 KEEP = {f"keep/k{i}.yaml": config_map(f"k{i}") for i in range(3)}
-
-
-def started(files: dict[str, Any], **more: Any) -> tuple[World, Daemon]:
-    world = World(**more)
-    world.commit(files)
-    daemon = world.daemon()
-    world.settle(daemon)
-    return world, daemon
 
 
 def listed(daemon: Daemon) -> int:

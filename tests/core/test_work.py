@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from reconciler.core.messages import Answer, Input, Request
-from tests.core.driver import Daemon, Json, Perform, World, asks, config_map, lost, manifest, says, unheard, unit
+from tests.core.driver import Daemon, Json, Perform, World, asks, config_map, lost, manifest, says, started, unheard, unit, value
+from tests.sim.world.workloads import CRD as WIDGET_DEFINITION
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 MAPS_EVERYWHERE = "/api/v1/configmaps"
@@ -22,14 +23,6 @@ def deployment(name: str, notes: Json | None = None, **spec: Any) -> str:
     return manifest("apps/v1", "Deployment", name, "default", notes, spec=body)
 
 
-def started(files: dict[str, Any], **more: Any) -> tuple[World, Daemon]:
-    world = World(**more)
-    world.commit(files)
-    daemon = world.daemon()
-    world.settle(daemon)
-    return world, daemon
-
-
 def applied(daemon: Daemon) -> list[str]:
     return [r.path.rsplit("/", 1)[1] for r in daemon.requests("PATCH")]
 
@@ -38,10 +31,6 @@ def by_hand(world: World, name: str, value: str, manager: str = "kubectl-edit") 
     body = {"data": {"v": value}}
     status, _ = world.call("PATCH", f"{MAPS}/{name}?fieldManager={manager}", body, content="application/merge-patch+json")
     assert status == 200
-
-
-def value(world: World, name: str) -> str:
-    return str(world.get(name)["data"]["v"])  # type: ignore[index]
 
 
 # -- what it costs ----------
@@ -148,19 +137,7 @@ def test_objects_wait_for_the_namespace_of_another_folder() -> None:
     assert applied(daemon) == ["shop", "shop", "x"]
 
 
-CRD = {
-    "group": "example.org",
-    "scope": "Namespaced",
-    "names": {"kind": "Widget", "plural": "widgets", "singular": "widget", "listKind": "WidgetList"},
-    "versions": [
-        {
-            "name": "v1",
-            "served": True,
-            "storage": True,
-            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-        }
-    ],
-}
+CRD = json.loads(WIDGET_DEFINITION)["spec"]
 WIDGET = manifest("example.org/v1", "Widget", "w", "default", spec={"size": 1})
 WIDGETS = "/apis/example.org/v1"
 
