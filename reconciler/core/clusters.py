@@ -47,7 +47,8 @@ class Cluster:
         self.followed = Followed(self)
         self.looks = Looks(self)
         self.slots = Slots(limit)
-        self.unknown_kinds: dict[tuple[GroupKind, str], None] = {}  # kind, version ("": any)
+        self._unknown_kinds: dict[tuple[GroupKind, str], None] = {}  # kind, version ("": any)
+        self._unknown_before: dict[tuple[GroupKind, str], None] = {}
         self._on_change = on_change
         self._on_state = on_state
         self._selector = ""
@@ -232,8 +233,10 @@ class Cluster:
             parked, self._parked = self._parked, {}
             for key, then in parked.items():
                 self.wire.after(key, 0.0, then)
+        self._unknown_before, self._unknown_kinds = self._unknown_kinds, {}
+        if self._unknown_before:
+            self._look_again_later()
         self._open_reflectors()
-        self._poll_for_unknown_kinds()
         self._on_state(self)
         if self._discover_again:
             self._discover_again = False
@@ -246,25 +249,27 @@ class Cluster:
         return f"discovery answers {answer.status}"
 
     def missing(self, kind: GroupKind, version: str = "") -> None:
-        """Somebody waits for a kind that is not served: look again at growing intervals, and when a CRD is established."""
-        if (kind, version) not in self.unknown_kinds:
-            self.unknown_kinds[kind, version] = None
-            self._unknown_polls = 0
-            self._poll_for_unknown_kinds()
+        """Somebody waits for a kind that is not served: look again at growing intervals, and when a CRD is established.
 
-    def _poll_for_unknown_kinds(self) -> None:
-        if self.discovery is None:
-            return
-        found = self.discovery
-        for kind, version in list(self.unknown_kinds):
-            if found.find(kind.group, version, kind.kind) if version else kind in found.preferred:
-                del self.unknown_kinds[kind, version]
-        if not self.unknown_kinds:
-            self.wire.cancel(("unknown", self.name))
-        elif not self.wire.has_timer(("unknown", self.name)):
+        Who still waits after a look says so again: what nobody waits for any more is not looked for.
+        """
+        if (kind, version) not in self._unknown_kinds:
+            self._unknown_kinds[kind, version] = None
+            if (kind, version) not in self._unknown_before:
+                self._unknown_polls = 0
+            self._look_again_later()
+
+    def _look_again_later(self) -> None:
+        if not self.wire.has_timer(("unknown", self.name)):
             self._unknown_polls += 1
             seconds = self.wire.jitter.back_off(self._unknown_polls, 1.0, 300.0)
-            self.after(("unknown", self.name), seconds, self.refresh_discovery)
+            self.after(("unknown", self.name), seconds, self._look_for_unknown_kinds)
+
+    def _look_for_unknown_kinds(self) -> None:
+        if self._unknown_kinds:
+            self.refresh_discovery()
+        else:
+            self._unknown_before = {}
 
     # -- our objects ----------
 
