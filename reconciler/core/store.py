@@ -231,6 +231,13 @@ class Store:
             return
         self.home.write(method, path, then, self.write_seconds, body=body, content_type="application/json")
 
+    def suppose(self, key: str, value: Json | None) -> None:
+        """Take a record for stored, in the memory of a process that writes nothing."""
+        if value is None:
+            self.records.pop(key, None)
+        else:
+            self.records[key] = Record(value, "")
+
     def save(self, key: str, value: Json | None, then: Callable[[bool], None]) -> None:
         """Write one record, or remove it (None). `then(False)`: it was not, or nobody knew; `records` then holds what is there."""
         held = self.records.get(key)

@@ -23,6 +23,9 @@ from .work import Work
 
 FENCE_RETRY_SECONDS = 300.0
 PLANS_PER_STEP = 500
+SUPPOSED_LIMIT = 20
+"""Records of one unit in a row that are taken for stored where nothing is: what never settles ends there."""
+
 CALENDAR_SECONDS = 60.0
 """How late a date may be noticed after somebody has set the clock forward."""
 
@@ -42,6 +45,7 @@ class Unit:
     saving: bool = False
     not_yet: bool = False
     broken: str = ""  # what the fence caught
+    supposed: int = 0  # how often a record of it was taken for stored
     plans: int = 0  # how often it was planned: counted by tests
 
     @property
@@ -231,6 +235,9 @@ class Units:
     # -- records ----------
 
     def _save(self, unit: Unit, record: Json | None) -> None:
+        if not self.work.settings.act:
+            self._suppose(unit, record)
+            return
         if not self.store.leading:
             return  # the record is stored when this daemon leads: everything is planned anew then
         unit.saving = True
@@ -242,6 +249,13 @@ class Units:
             self._again(unit.key)
 
         self.store.save(unit.key.text, record, saved)
+
+    def _suppose(self, unit: Unit, record: Json | None) -> None:
+        """Who only asks what would happen takes a record for stored, and goes on from there."""
+        unit.supposed += 1
+        if unit.supposed <= SUPPOSED_LIMIT:
+            self.store.suppose(unit.key.text, record)
+            self._again(unit.key)
 
     def _adopt(self, unit: Unit, plan: Plan) -> None:
         """Act on a plan from now on."""

@@ -192,3 +192,38 @@ def test_what_yields_gives_way_to_who_writes_it() -> None:
     live = world.get("shop", "namespaces", namespace="")
     assert live is not None and "/Folder//a" in live["metadata"]["annotations"]["reconciler.dev/owner"]
     assert all(unit.state == "Healthy" for unit in daemon.report.units)
+
+
+# -- what would happen ----------
+
+
+def records_first(spec: Spec, view: View, now: Instant) -> Plan:
+    value = str(spec.manifests[0].body()["spec"].get("v", "0"))
+    if spec.record != {"v": value}:
+        return Plan(record={"v": value})
+    return Plan({EU: (want(spec, view, "one", value),)}, record=spec.record)
+
+
+def test_who_only_asks_takes_records_for_stored() -> None:
+    world, daemon = world_of(records_first)
+    world.settle(daemon)
+    world.commit({"s/step.yaml": step(v="2")}, hint=False)
+    world.kill(daemon)
+    reader = world.daemon("reader", act=False)
+    world.run(10)
+    items = [item for work in reader.engine.work.all_lanes() for item in work.items.values()]
+    assert {(item.wanted.id.name, item.planned) for item in items if item.wanted.id.name == "one"} == {("one", "change")}
+    assert not reader.requests() or all("dryRun" in dict(request.query) for request in reader.requests())
+    assert world.get("one")["data"]["v"] == "0"  # type: ignore[index]
+
+
+def never_settles(spec: Spec, view: View, now: Instant) -> Plan:
+    return Plan(record={"n": (spec.record or {"n": 0})["n"] + 1})
+
+
+def test_a_record_that_never_settles_ends_somewhere_for_who_only_asks() -> None:
+    world, daemon = world_of(never_settles)
+    world.kill(daemon)
+    reader = world.daemon("reader", act=False)
+    world.run(600)
+    assert plans(reader) < 100
