@@ -69,6 +69,11 @@ def test_one_check_has_one_budget():
     assert len(found) == FINDINGS
 
 
+    texts = {str(n): {"type": "string"} for n in range(RULES)}
+    read, _ = read_rules({"spec": {"rules": texts}})
+    assert "too much work" in check(read, dict.fromkeys(texts, "a" * 100_000))[0].message
+
+
 @pytest.mark.parametrize(("name", "text", "taken"), TEXTS)
 def test_named_pattern(name, text, taken):
     assert matcher(name)(str(text), Budget()) is taken

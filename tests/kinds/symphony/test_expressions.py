@@ -14,8 +14,8 @@ from reconciler.core.view import NotYet
 from reconciler.kinds.symphony import grammar
 from reconciler.kinds.symphony.catalogs import Catalog, config_from
 from reconciler.kinds.symphony.expressions import DEPTH, ERRORS, Evaluation, ExpressionError, Scope, compile, evaluate, evaluate_all
-from reconciler.kinds.symphony.functions import FUNCTIONS
-from reconciler.kinds.symphony.values import MESSAGE_CHARACTERS, STEPS, Budget, Value
+from reconciler.kinds.symphony.functions import FUNCTIONS, QUESTION_STEPS
+from reconciler.kinds.symphony.values import MESSAGE_CHARACTERS, STEPS, STEPS_PER_CHARACTER, VALUE_DEPTH, Budget, Value
 
 CASES = Path(__file__).parent / "cases"
 FILES = ("text", "operators", "functions", "nothing", "catalogs")
@@ -158,6 +158,59 @@ def test_a_message_is_short_and_on_one_line():
         evaluate("${{$config(a, b)}}", scope)
     assert len(str(error.value)) <= MESSAGE_CHARACTERS + 3
     assert str(error.value).isprintable()
+
+
+def test_values_have_limits():
+    deep: Any = 1
+    for _ in range(VALUE_DEPTH + 1):
+        deep = [deep]
+    scope = Scope(inputs={"deep": deep, "long": "a" * 600_000, "large": 10**25, "larger": 10**6_000})
+    for text in ("a${{$input(deep)}}", "${{$json($input(deep))}}", "${{$input(deep)+a}}", "${{[$input(deep)]}}"):
+        with pytest.raises(ExpressionError, match="a value is nested more than 200 deep"):
+            evaluate(text, scope)
+    assert [str(error)[-40:] for error in evaluate_all(deep, scope).errors] == ["[0][0]: a value is nested more than 200 deep"[-40:]]
+    for text in ("${{$input(long)+$input(long)}}", "${{$input(long)}}${{$input(long)}}"):
+        with pytest.raises(ExpressionError, match="a value has more than 1048576 characters"):
+            evaluate(text, scope)
+    assert evaluate("${{$input(large)+1}}", scope).json == f"{10**25}1"
+    with pytest.raises(ExpressionError, match="a value cannot be written as JSON"):
+        evaluate("${{$input(larger)+1}}", scope)
+
+
+def test_depth_is_of_what_stands_in_another_not_of_what_stands_beside_it():
+    assert evaluate("${{$in(2" + ",$str(1)" * (2 * DEPTH) + ",(2))}}", Scope()).json is True
+    scope = Scope(inputs={"a": "${{1+2}}"})
+    assert evaluate("${{$in(2" + ",$input(a)" * (2 * DEPTH) + ",2)}}", scope).json is True
+
+
+def test_questions_are_counted():
+    asked = []
+
+    def config(*question: object) -> str:
+        asked.append(question)
+        return "v"
+
+    text = f"${{{{{'$config(a,b)+' * 1_000}1}}}}" * 2
+    with pytest.raises(ExpressionError, match="too much work"):
+        evaluate(text, Scope(config=config))
+    assert len(asked) <= (STEPS + STEPS_PER_CHARACTER * len(text)) // QUESTION_STEPS
+
+
+def test_a_name_that_a_secret_chose_is_not_compared_with_others():
+    scope = Scope(properties={"hunter22": "x"}, secret=lambda *_: "hunter2", config=config_from({"hunter22": Catalog({})}.get))
+    for text in ("${{$property($secret(a,b))}}", "${{$config($secret(a,b), x)}}", "${{$config(hunter22, $secret(a,b))}}"):
+        with pytest.raises(ExpressionError) as error:
+            evaluate(text, scope)
+        assert "did you mean" not in str(error.value)
+        assert "hunter2" not in str(error.value).replace("hunter22", "")
+
+
+def test_a_line_of_parents_has_an_end():
+    catalogs = {str(n): Catalog({"last": n} if n == 40 else {}, str(n + 1) if n < 40 else "") for n in range(41)}
+    scope = Scope(config=config_from(catalogs.get))
+    assert evaluate("${{$config('20', last)}}", scope).json == 40
+    with pytest.raises(ExpressionError, match="32 parents or more, one above the other"):
+        evaluate("${{$config('1', last)}}", scope)
 
 
 HOSTILE = [

@@ -36,6 +36,8 @@ def test_a_path_that_visits_too_much_is_ended():
         find_json_path(deep, "$..*..*..*..*", Budget())
     with pytest.raises(ExpressionError, match="too much work"):
         find_json_path([[1] * 1_000], "$[?(@[*]>@[*])]", Budget())
+    with pytest.raises(ExpressionError, match="too much work"):
+        find_json_path(deep, "$" + "[0,0]" * 20, Budget())
 
 
 def test_a_path_has_a_length():

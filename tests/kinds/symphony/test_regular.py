@@ -43,6 +43,7 @@ from reconciler.kinds.symphony.values import Budget, ExpressionError
         ("(a*)*$", ["", "b"], []),
         ("^((a?){3}){3}$", ["", "aaaaaaaaa"], ["aaaaaaaaaa"]),
         ("^(){1000}$", [""], ["a"]),
+        ("^(((((){1000}){1000}){1000}){1000}){1000}$", [""], ["a"]),
     ],
 )
 def test_pattern(pattern, found, not_found):
