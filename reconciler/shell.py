@@ -24,6 +24,7 @@ from .core.messages import (
     CloseWatch,
     Effect,
     Fetch,
+    FindTrailer,
     Input,
     ListRefs,
     Log,
@@ -163,11 +164,11 @@ class Shell:
             self.put(message)
         self._watches.pop(id, None)
 
-    async def _git(self, effect: ListRefs | Fetch | ReadPast | ReadFiles | Push) -> None:
+    async def _git(self, effect: ListRefs | Fetch | ReadPast | ReadFiles | FindTrailer | Push) -> None:
         loop = asyncio.get_running_loop()
         self.put(await loop.run_in_executor(self._threads[effect.source], self._git_now, effect))
 
-    def _git_now(self, effect: ListRefs | Fetch | ReadPast | ReadFiles | Push) -> Input:
+    def _git_now(self, effect: ListRefs | Fetch | ReadPast | ReadFiles | FindTrailer | Push) -> Input:
         repository = self._repositories[effect.source]
         match effect:
             case ListRefs():
@@ -178,6 +179,8 @@ class Shell:
                 return repository.read_past(effect, self._parse)
             case ReadFiles():
                 return repository.read_files(effect)
+            case FindTrailer():
+                return repository.find_trailer(effect)
             case Push():
                 return repository.push(effect)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from . import health
 from .approvals import find
 from .clusters import Cluster
+from .edits import Edits
 from .health import Health
 from .identity import ClusterName, GroupKind, Lane, ObjectRef, SourceName, UnitKey
 from .kind import Gate, Status, Wanted
@@ -17,19 +18,21 @@ from .observed import Live
 from .ownership import DIGEST, request_digest
 from .problem import Problem
 from .prune import Pruner
+from .settings import Commits
 from .sources import Source
 from .store import Store
 from .types import NO_TYPES, Types
 from .units import Units, lane_of_path
-from .view import Approved, Commits, Lanes, NotYet
+from .view import Approved, Lanes, NotYet
 from .wire import Wire
 
 
 class Answers:
-    """`view.World` over the parts of one engine. `units` and `pruner` are set once they exist."""
+    """`view.World` over the parts of one engine. `units`, `pruner` and `edits` are set once they exist."""
 
     units: Units
     pruner: Pruner
+    edits: Edits
 
     def __init__(
         self, wire: Wire, store: Store, sources: dict[SourceName, Source], clusters: dict[ClusterName, Cluster], default: str | None
@@ -94,14 +97,6 @@ class Answers:
                 return False
         return True
 
-    def edit_of(self, unit: UnitKey, key: str) -> str:
-        """What has become of an edit."""
-        return ""
-
-    def commits_of(self, unit: UnitKey) -> Commits:
-        """What becomes of edits in the unit's source."""
-        return "propose"
-
     def live_of(self, ref: ObjectRef) -> Live | None:
         """The live object, whoever owns it, watched from the first question on."""
         cluster = self.clusters[ref.cluster]
@@ -153,6 +148,14 @@ class Answers:
     def approval_of(self, unit: UnitKey, gate: Gate) -> Approved | None:
         """The approval of exactly this gate of this unit."""
         return find(self.sources[unit.source], unit, gate)
+
+    def edit_of(self, unit: UnitKey, key: str) -> str:
+        """How far an edit that a unit's plan asks for has come."""
+        return self.edits.state(unit, key)
+
+    def commits_of(self, unit: UnitKey) -> Commits:
+        """How changes of files reach the unit's source."""
+        return self.sources[unit.source].settings.commits
 
     def wanted_of(self, unit: UnitKey, manifests: tuple[Manifest, ...]) -> tuple[tuple[Wanted, ...], tuple[Problem, ...]]:
         """Manifests as objects that should exist, and what is wrong with them."""

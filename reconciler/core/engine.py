@@ -13,6 +13,7 @@ from .answers import Answers
 from .approvals import APPROVAL, Offers, find
 from .clusters import Cluster
 from .desired import Touched
+from .edits import Edits
 from .identity import ClusterName, GroupKind, Instant, ObjectId, ObjectRef, SourceName, UnitKey, folder
 from .kind import Gate, Held, Kind
 from .lanes import Item
@@ -66,6 +67,7 @@ class Engine:
             self._moved,
         )
         self.offers = Offers(self.wire, self._offer_moved)
+        self.edits = answers.edits = Edits(self.wire, self.sources, self.units.is_current, self._edit_moved)
         self.reports = Reports(self)
         self.publishers = {s.name: Publisher(self.wire, s, settings, self.reports) for s in self.sources.values()}
         self._saving_kinds: dict[ClusterName, None] = {}
@@ -101,6 +103,8 @@ class Engine:
             if self.settings.act and self.store.leading:
                 if self.offers.offers:
                     self.offers.run({str(name): source for name, source in self.sources.items()})
+                if self.edits.asked:
+                    self.edits.run()
                 for publisher in self.publishers.values():
                     publisher.run()
         return self.wire.effects
@@ -270,6 +274,11 @@ class Engine:
         self.reports.touch(unit)
         self._touch_reports()
 
+    def _edit_moved(self, unit: UnitKey, key: str) -> None:
+        self.units.changed(("edit", key))
+        self.wire.after("edit moved", 0.0, lambda: None)  # the unit is planned anew in a step of its own
+        self._offer_moved(unit)
+
     def _everything_moved(self) -> None:
         self.reports.touch_all()
         self._touch_reports()
@@ -298,12 +307,14 @@ class Engine:
         owns = any((unit.key, name) in self.pruner.owned for name in self.clusters)
         if not owns and unit.plan is not None and unit.plan.record is None and not unit.saving:
             self.units.forget(unit.key)
+            self.edits.set(unit.key, ())
 
     def _offer(self, unit: Unit) -> None:
         assert unit.plan is not None
         self.offers.drop(unit.key, "", keep=tuple(gate.name for gate in unit.plan.gates))
         for gate in unit.plan.gates:
             self.offers.set(self.sources[unit.key.source], unit.key, gate, "")
+        self.edits.set(unit.key, unit.plan.edits if self.settings.act else ())
 
     def _commit_of(self, item: Item) -> str:
         source = self.sources[item.work.unit.source]

@@ -92,15 +92,22 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One scalar of one manifest that should say something else in Git: changed there once for each key, ever."""
+    """One scalar of one file that should say something else in Git; made once for its key, ever, whatever people do with it then.
 
-    key: str
-    manifest: Manifest  # as it was planned from: the edit is of exactly this file
-    pointer: Pointer  # ("spec", "stage")
-    value: str
-    subject: str  # of the commit
-    since: CommitId  # since when the key may stand in history
+    It stays in the plan for as long as the kind wants to know what came of it (`View.edit`): with "landed" it goes into the record, and
+    only then leaves the plan.
+    """
+
+    key: str  # of this very change, the same in every life and never another's: it stands in the commit's message
+    manifest: Manifest  # where the scalar stands, as it was read: the edit is of no other content
+    pointer: Pointer  # in the object; all but its last step must be there
+    value: str  # "" clears it
+    subject: str  # first line of the commit: what and why
+    since: CommitId  # the commit that was read when it was first asked for: history is searched for the key down to it
     offer: bool = False  # only ever offered, also where edits are committed
+
+    def __post_init__(self) -> None:
+        assert 0 < len(self.key) <= 1_000 and self.key.isprintable() and self.key == self.key.strip(), "an edit's key is one short line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,7 @@ class Plan:
     status: Status | None = None
     problems: tuple[Problem, ...] = ()
     gates: tuple[Gate, ...] = ()
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[Edit, ...] = ()  # of manifests of the unit's own source; where that says `commits: record`, none is made
     wake_at: float | None = None  # `Instant.steady`
     due_at: float | None = None  # `Instant.wall`: a date in the calendar, whatever the clock does until then
 

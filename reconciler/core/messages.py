@@ -206,6 +206,30 @@ class FilesRead:
 
 
 @dataclass(frozen=True, slots=True)
+class FindTrailer:
+    """Effect: the commit whose message has the line `trailer`, among all that `tip` has and `since` has not, merged branches too.
+
+    Where `since` is in the repository no more, all that `tip` has is looked at. Answered by `TrailerFound`.
+    """
+
+    id: int
+    source: SourceName
+    ref: str
+    tip: CommitId
+    since: CommitId
+    trailer: str  # "Key: value", as it stands on a line of its own
+    history_limit: int = 1_000  # commits; beyond them the answer is a failure, never None
+
+
+@dataclass(frozen=True, slots=True)
+class TrailerFound:
+    """Input: that commit (of several any one), or None where there certainly is none."""
+
+    id: int
+    commit: CommitId | GitFailure | None
+
+
+@dataclass(frozen=True, slots=True)
 class Push:
     """Effect: put one commit on a branch, only if the remote branch is still at `expected` (None: does not exist).
 
@@ -262,5 +286,5 @@ class Stop:
     """Input: end in good order (SIGTERM): no new effects but the release of the Lease."""
 
 
-Effect = Request | OpenWatch | CloseWatch | ListRefs | Fetch | ReadPast | ReadFiles | Push | Log
-Input = Answer | WatchLines | WatchClosed | RefsListed | Fetched | PastRead | FilesRead | Pushed | SourceHint | Stop
+Effect = Request | OpenWatch | CloseWatch | ListRefs | Fetch | ReadPast | ReadFiles | FindTrailer | Push | Log
+Input = Answer | WatchLines | WatchClosed | RefsListed | Fetched | PastRead | FilesRead | TrailerFound | Pushed | SourceHint | Stop

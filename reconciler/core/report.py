@@ -174,8 +174,9 @@ def unit_report(
     commit: Commit | None,
     since: Callable[[UnitKey, State], float],
     offered: Callable[[UnitKey, Gate, str], str],
+    edits: tuple[str, ...] = (),
 ) -> UnitReport:
-    """How one unit stands. `offered` says how to let a gate through."""
+    """How one unit stands. `offered` says how to let a gate through, `edits` what of its edits waits for somebody."""
     own: Status | None = unit.status
     states: list[State] = [lane.state for lane in lanes] + ([own.state] if own else [])
     if unit.plan is None and not own:
@@ -187,6 +188,7 @@ def unit_report(
     gates += [(lane.prune.gate, lane.cluster) for lane in lanes if lane.prune and lane.prune.gate]
     waits = [own.waits_for] if own and own.waits_for else []
     waits += [offered(unit.key, gate, cluster) for gate, cluster in gates]
+    waits += edits
     problems = tuple((problem.place, problem.message) for problem in (unit.plan.problems if unit.plan else ()))
     return UnitReport(
         key=unit.key,

@@ -89,6 +89,8 @@ class Reports:
         engine = self.engine
         if not engine.store.ready or engine.units.busy or engine.pruner.busy:
             return False
+        if engine.store.leading and engine.edits.moving:
+            return False
         if any((not source.loaded and not source.problem) or (source.loaded and not source.current) for source in engine.sources.values()):
             return False
         for cluster in engine.clusters.values():
@@ -136,9 +138,8 @@ class Reports:
         commit = source.desired.commit
         if unit.spec and unit.spec.manifests:
             commit = source.desired.changed_last(unit.spec.manifests) or commit
-        return unit_report(
-            unit, [report for _, report in sorted(lanes, key=lambda pair: pair[0])], commit, self._since, self._offered
-        )
+        found = [report for _, report in sorted(lanes, key=lambda pair: pair[0])]
+        return unit_report(unit, found, commit, self._since, self._offered, engine.edits.waits(key))
 
     def _since(self, key: UnitKey, state: State) -> float:
         return self.since.of(key, state, self.engine.wire.now.wall)

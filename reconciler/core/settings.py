@@ -7,8 +7,13 @@ stand here: they stay with the adapters, by name of source and cluster.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .identity import ClusterName, CommitId, SourceName
+
+Commits = Literal["direct", "propose", "record"]
+"""How a change of a file reaches Git: pushed to the branch that is followed, offered on a branch of its own, or not at all (what it
+would say stands in the daemon's records alone)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class SourceSettings:
     path: str = ""
     poll_seconds: float = 30.0
     status_branch: str = "reconciler-status"  # "" writes nothing back
+    commits: Commits = "propose"
 
 
 @dataclass(frozen=True, slots=True)

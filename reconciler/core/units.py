@@ -117,6 +117,11 @@ class Units:
         for topic in [topic for topic in self._topics if topic[0] == name]:
             self.changed(topic)
 
+    def is_current(self, key: UnitKey) -> bool:
+        """Whether the plan of a unit that is acted on is what its kind says of all that is known now."""
+        unit = self.units.get(key)
+        return unit is not None and unit.planned and unit.plan is unit.proposed and not unit.saving and key not in self._dirty
+
     @property
     def busy(self) -> bool:
         """Whether any unit waits to be planned or stored."""

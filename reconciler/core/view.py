@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from .health import Health
 from .identity import ClusterName, GroupKind, Lane, ObjectRef, Place, UnitKey
@@ -18,11 +18,11 @@ from .manifest import Manifest
 from .messages import Commit
 from .observed import Live
 from .problem import Problem
+from .settings import Commits
 from .types import Types
 
 Question = tuple[Hashable, ...]
 Topic = tuple[Hashable, ...]
-Commits = Literal["direct", "propose", "record"]
 Lanes = tuple[tuple[Lane, tuple[Wanted, ...]], ...]
 
 
@@ -153,7 +153,11 @@ class View:
         return found
 
     def edit(self, key: str) -> str:
-        """What has become of an edit: "" (nothing yet), "landed", "offered", or "refused: " and why."""
+        """What has become of an `Edit` of this unit's plan.
+
+        "" nothing is known yet, or it waits its turn; "landed": its commit is part of the branch, or the file says so already; "offered"
+        on a branch of its own; "refused: why", which is tried again later and later.
+        """
         found = self._world.edit_of(self._unit, key)
         self.asked["edit", key] = found
         return found

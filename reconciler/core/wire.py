@@ -18,6 +18,7 @@ from .messages import (
     CloseWatch,
     Effect,
     Fetch,
+    FindTrailer,
     Input,
     ListRefs,
     Log,
@@ -36,7 +37,7 @@ from .messages import (
 PENDING_LIMIT = 100_000
 """Requests awaiting an answer. Beyond it the engine itself has lost count (law 9)."""
 
-GitEffect = TypeVar("GitEffect", ListRefs, Fetch, ReadPast, ReadFiles, Push)
+GitEffect = TypeVar("GitEffect", ListRefs, Fetch, ReadPast, ReadFiles, FindTrailer, Push)
 Fact = str | int | float | bool | None
 
 

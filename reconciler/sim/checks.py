@@ -13,7 +13,7 @@ by the number of its invariant (specs: reliability-security, 1.5; where they spe
 | I27 | an object that is not ours is never forced |
 | I30 | kinds that hold data, and more than the budget, go only with an approval in the tree |
 | I32 | writes to one object in an hour are few |
-| I35, I36 | pushes go to branches of ours, and put a commit onto the tip that was read |
+| I35, I36 | pushes go to branches of ours, or are edits with a key, and put a commit onto the tip that was read |
 | I38 | only the holder of the Lease writes, and only within its term |
 | I40 | no more requests are in flight than was set |
 | I43 | after SIGTERM nothing is written but the release of the Lease |
@@ -121,7 +121,8 @@ class Checks:
     def _push(self, effect: Push) -> None:
         self.met["I35"] += 1
         branch = effect.ref.removeprefix("refs/heads/")
-        if branch != "reconciler-status" and not branch.startswith("reconciler/approve/"):
+        ours = branch == "reconciler-status" or branch.startswith(("reconciler/approve/", "reconciler/edit/"))
+        if not ours and (effect.force or "\nReconciler-Edit: " not in effect.message):
             raise Broken("I36", f"a push to {effect.ref}")
         if effect.base != effect.expected and effect.expected is not None and not effect.force:
             history = branch == "reconciler-status" and effect.base is None

@@ -23,6 +23,7 @@ from reconciler.core.messages import (
     Fetch,
     Fetched,
     FilesRead,
+    FindTrailer,
     GitFailure,
     Input,
     ListRefs,
@@ -35,6 +36,7 @@ from reconciler.core.messages import (
     RefsListed,
     Request,
     Stop,
+    TrailerFound,
     WatchLines,
 )
 
@@ -188,12 +190,12 @@ def is_read(message: Effect | Input) -> bool:
 
 def is_effect(message: Effect | Input) -> bool:
     """Anything that a daemon does."""
-    return isinstance(message, Request | OpenWatch | ListRefs | Fetch | ReadPast | ReadFiles | Push)
+    return isinstance(message, Request | OpenWatch | ListRefs | Fetch | ReadPast | ReadFiles | FindTrailer | Push)
 
 
 def is_git(message: Effect | Input) -> bool:
     """Anything asked of Git."""
-    return isinstance(message, ListRefs | Fetch | ReadPast | ReadFiles | Push)
+    return isinstance(message, ListRefs | Fetch | ReadPast | ReadFiles | FindTrailer | Push)
 
 
 def is_push(message: Effect | Input) -> bool:
@@ -211,21 +213,20 @@ def is_lines(message: Effect | Input) -> bool:
     return isinstance(message, WatchLines)
 
 
+_ANSWERS: dict[type, Callable[[int, GitFailure], Input]] = {
+    ListRefs: RefsListed,
+    Fetch: Fetched,
+    ReadPast: PastRead,
+    ReadFiles: FilesRead,
+    FindTrailer: TrailerFound,
+}
+
+
 def failure(effect: Effect, message: str, permanent: bool = False) -> Input:
     """The answer to a Git effect that did not work out."""
-    trouble = GitFailure(message, permanent)
-    match effect:
-        case ListRefs():
-            return RefsListed(effect.id, trouble)
-        case Fetch():
-            return Fetched(effect.id, trouble)
-        case ReadPast():
-            return PastRead(effect.id, trouble)
-        case ReadFiles():
-            return FilesRead(effect.id, trouble)
-        case Push():
-            return Pushed(effect.id, "unreachable", message=message)
-    raise AssertionError(effect)
+    if isinstance(effect, Push):
+        return Pushed(effect.id, "unreachable", message=message)
+    return _ANSWERS[type(effect)](effect.id, GitFailure(message, permanent))
 
 
 def status(effect: Request, code: int, message: str, reason: str = "", retry_after_seconds: float | None = None) -> Answer:

@@ -26,6 +26,7 @@ from reconciler.core.messages import (
     Fetched,
     FileChange,
     FilesRead,
+    FindTrailer,
     GitFailure,
     Input,
     ListRefs,
@@ -35,6 +36,7 @@ from reconciler.core.messages import (
     ReadFiles,
     ReadPast,
     RefsListed,
+    TrailerFound,
 )
 
 MAIN = "refs/heads/main"
@@ -64,6 +66,7 @@ class Repo:
         self.name = name
         self.refs: dict[str, CommitId] = {}
         self.commits: dict[CommitId, tuple[Commit, Tree]] = {}
+        self.messages: dict[CommitId, str] = {}
         self.reflog: list[Moved] = []
         self.refused: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
@@ -82,8 +85,9 @@ class Repo:
         parent: CommitId | None = None,
         subject: str = "change",
         author: tuple[str, str] = ADA,
+        merged: tuple[CommitId, ...] = (),
     ) -> CommitId:
-        """Put one commit on a ref; None removes a file. With `parent` history is written anew from there."""
+        """Put one commit on a ref; None removes a file. With `parent` history is written anew from there; `merged` are more parents."""
         base = parent or self.refs.get(ref)
         tree = dict(self.commits[base][1]) if base else {}
         for path, text in files.items():
@@ -91,7 +95,7 @@ class Repo:
                 del tree[path]
             else:
                 tree[path] = text.encode() if isinstance(text, str) else text
-        return self._add(ref, base, tree, subject, author)
+        return self._add(ref, base, tree, subject, author, merged)
 
     def merge(self, ref: str, into: str = MAIN) -> CommitId:
         """Merge a branch as a person does who finds no conflict: what it changed since it left, laid over the other."""
@@ -101,7 +105,7 @@ class Repo:
         mine = self.commits[theirs][1]
         there = self.commits[ours][1]
         changed = {p: mine.get(p) for p in (*base, *mine) if base.get(p) != mine.get(p) and (p in mine or p in there)}
-        return self.commit(changed, into, subject=f"Merge {ref.removeprefix('refs/heads/')}")
+        return self.commit(changed, into, subject=f"Merge {ref.removeprefix('refs/heads/')}", merged=(theirs,))
 
     def move(self, ref: str, commit: CommitId | None) -> None:
         """Force-push a ref to a commit that is here, or delete it."""
@@ -151,6 +155,8 @@ class Repo:
                     return FilesRead(effect.id, GitFailure(f"commit {effect.commit} is not here"))
                 files = self.commits[effect.commit][1]
                 return FilesRead(effect.id, {p: t for p, t in files.items() if p.startswith(effect.prefix)})
+            case FindTrailer():
+                return TrailerFound(effect.id, self._trailing(effect))
             case Push():
                 return self._push(effect)
         raise AssertionError(effect)
@@ -220,6 +226,29 @@ class Repo:
                 return CommitChanges(self.commits[id][0], tuple(self._change(p, t) for p, t in sorted(own(id).items())))
         return None
 
+    def history(self, tip: CommitId | None) -> dict[CommitId, None]:
+        """A commit and all that it follows, merged ones too."""
+        found: dict[CommitId, None] = {}
+        todo = [tip] if tip is not None else []
+        while todo:
+            at = todo.pop()
+            if at in self.commits and at not in found:
+                found[at] = None
+                commit = self.commits[at][0]
+                todo += [parent for parent in (commit.parent, *commit.merged) if parent is not None]
+        return found
+
+    def _trailing(self, effect: FindTrailer) -> CommitId | GitFailure | None:
+        if effect.tip not in self.commits:
+            return GitFailure(f"{effect.ref} does not hold commit {effect.tip[:12]} any more; it has moved")
+        old = self.history(effect.since)
+        for number, id in enumerate(id for id in self.history(effect.tip) if id not in old):
+            if number == effect.history_limit:
+                return GitFailure(f"more than {effect.history_limit} commits since {effect.since[:7]}", permanent=True)
+            if effect.trailer in map(str.strip, self.messages.get(id, "").splitlines()):
+                return id
+        return None
+
     def _push(self, effect: Push) -> Pushed:
         if reason := self.refused.get(effect.ref):
             return Pushed(effect.id, "refused", message=reason)
@@ -237,14 +266,17 @@ class Repo:
 
     # -- objects ----------
 
-    def _add(self, ref: str, parent: CommitId | None, tree: Tree, message: str, author: tuple[str, str]) -> CommitId:
+    def _add(
+        self, ref: str, parent: CommitId | None, tree: Tree, message: str, author: tuple[str, str], merged: tuple[CommitId, ...] = ()
+    ) -> CommitId:
         name, email = author
         at = int(self._clock())
         who = f"{name} <{email}> {at} +0000"
-        head = f"tree {self._tree(tree)}\n" + (f"parent {parent}\n" if parent else "")
+        head = f"tree {self._tree(tree)}\n" + "".join(f"parent {one}\n" for one in (parent, *merged) if one)
         id = CommitId(_object("commit", f"{head}author {who}\ncommitter {who}\n\n{message}\n".encode()))
-        made = Commit(id, parent, name, email, float(at), message.splitlines()[0] if message else "")
+        made = Commit(id, parent, name, email, float(at), message.splitlines()[0] if message else "", merged)
         self.commits[id] = (made, tree)
+        self.messages[id] = message
         self.move(ref, id)
         return id
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from reconciler.core.identity import UnitKey
 from reconciler.core.kind import State
-from reconciler.core.messages import Commit, Effect, Fetch, Input, Push, Pushed, ReadFiles, ReadPast, Request
+from reconciler.core.messages import Commit, Effect, Fetch, FindTrailer, Input, Push, Pushed, ReadFiles, ReadPast, Request
 from reconciler.core.report import UnitReport
 from reconciler.lib.durations import brief as span
 
@@ -103,7 +103,7 @@ class Timeline:
             if "/leases" in effect.path:
                 return
             self.counts["writes"] += effect.method != "GET"
-        if isinstance(effect, Request | Push | Fetch | ReadPast | ReadFiles):
+        if isinstance(effect, Request | Push | Fetch | ReadPast | ReadFiles | FindTrailer):
             self.moved_at = self.world.steady
 
     def answered(self, daemon: Daemon, effect: Effect, answer: Input) -> None:  # noqa: ARG002

@@ -17,8 +17,8 @@ from typing import Any
 
 from reconciler.core.identity import SourceName
 from reconciler.core.kind import Kind
-from reconciler.core.messages import CloseWatch, Effect, Fetch, Log, Push, ReadFiles, ReadPast, Request
-from reconciler.core.settings import SourceSettings
+from reconciler.core.messages import CloseWatch, Effect, Fetch, FindTrailer, Log, Push, ReadFiles, ReadPast, Request
+from reconciler.core.settings import Commits, SourceSettings
 from reconciler.kinds import KINDS
 
 from .checks import Broken, Checks
@@ -68,6 +68,7 @@ class Workload:
     kinds: tuple[Kind, ...] = KINDS
     daemons: int = 1
     status_branch: bool = False
+    commits: Commits = "propose"
     pause_seconds: Callable[[World], float] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     behaviour: Behaviour = Behaviour()  # noqa: RUF009 - frozen
@@ -155,7 +156,9 @@ def _let_rest(world: World) -> None:
 def start(world: World, identity: str, workload: Workload) -> Daemon:
     """Start one daemon as the workload has it."""
     branch = STATUS_BRANCH if workload.status_branch else ""
-    sources = tuple(SourceSettings(SourceName(n), f"https://git.example.org/{n}", status_branch=branch) for n in world.repos)
+    sources = tuple(
+        SourceSettings(SourceName(n), f"https://git.example.org/{n}", status_branch=branch, commits=workload.commits) for n in world.repos
+    )
     return world.daemon(identity, **{"sources": sources, **workload.settings})
 
 
@@ -246,7 +249,7 @@ def _belongs_to_rest(daemon: Daemon, effect: Effect, is_still: bool, trouble: bo
         raise Broken("I35", f"a push to {effect.ref} at rest, by {daemon.identity}")
     if isinstance(effect, Request) and "/leases" not in effect.path and not trouble and (is_still or effect.method != "GET"):
         raise Broken("I03", f"{effect.method} {effect.path} at rest, by {daemon.identity}")
-    if is_still and isinstance(effect, Fetch | ReadFiles | ReadPast | CloseWatch):
+    if is_still and isinstance(effect, Fetch | ReadFiles | ReadPast | FindTrailer | CloseWatch):
         raise Broken("I35", f"{type(effect).__name__} at rest, by {daemon.identity}")
 
 

@@ -10,6 +10,7 @@ Law of the module: as that of `checks`: from outside, by the number of the invar
 | I41 | requests to one cluster within a minute are bounded, whatever is wrong with it |
 | I44 | no kind and no parser raises: nothing is held by an internal error |
 | I52 | at rest a unit that is not healthy says why, and one that waits says for whom |
+| I53 | an edit is made once for its key: no branch ever has two commits with it by pushes of ours (this one is our own number) |
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from reconciler.core.edits import EDIT
 from reconciler.core.identity import CommitId
 from reconciler.core.messages import Effect, Input, Log, Push, Pushed, Request
 from reconciler.core.publish import HISTORY
@@ -71,6 +73,16 @@ class Verdicts:
             for path, content in effect.files.items():
                 if path.startswith(UNITS_FOLDER) and content and read:
                     self._told(content, CommitId(read[1].decode()))
+            if effect.ref == self._truths[effect.source].ref:
+                self._edited_once(effect)
+
+    def _edited_once(self, effect: Push) -> None:
+        repo = self.world.repos[effect.source]
+        said = Counter(line for id in repo.history(repo.refs[effect.ref]) for line in repo.messages.get(id, "").splitlines())
+        for line in effect.message.splitlines():
+            self.met["I53"] += line.startswith(EDIT)
+            if line.startswith(EDIT) and said[line] != 1:
+                raise Broken("I53", f"{said[line]} commits on {effect.ref} say {line}")
 
     def _told(self, content: bytes, read: CommitId) -> None:
         before = read_back(content)

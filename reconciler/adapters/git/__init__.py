@@ -34,6 +34,7 @@ from reconciler.core.messages import (
     Fetch,
     Fetched,
     FilesRead,
+    FindTrailer,
     GitFailure,
     ListRefs,
     PastRead,
@@ -42,6 +43,7 @@ from reconciler.core.messages import (
     ReadFiles,
     ReadPast,
     RefsListed,
+    TrailerFound,
 )
 
 from . import history, push, refs
@@ -182,6 +184,18 @@ class Repository:
             return FilesRead(effect.id, found)
         except (GitTrouble, Damaged) as error:
             return FilesRead(effect.id, self._failed(error, effect.commit))
+
+    def find_trailer(self, effect: FindTrailer) -> TrailerFound:
+        """The commit that says a line, among what came to a branch since another commit; no request where the tip is here."""
+        try:
+            repository = self._bring(effect.tip, effect.ref)
+            with sound():
+                tip, since = history.commit_of(repository, effect.tip), history.commit_of(repository, effect.since)
+            if tip is None:
+                raise GitTrouble(f"{effect.ref} does not hold commit {effect.tip[:12]} any more; it has moved")
+            return TrailerFound(effect.id, history.trailing(repository, tip, since, effect.trailer, effect.history_limit))
+        except (GitTrouble, Damaged) as error:
+            return TrailerFound(effect.id, self._failed(error, effect.tip))
 
     def push(self, effect: Push) -> Pushed:
         """Put one commit on a branch, only if the branch is where the engine saw it.

@@ -63,6 +63,26 @@ def line(repository: pygit2.Repository, tip: pygit2.Commit) -> Iterator[pygit2.C
         commit = repository[commit.parent_ids[0]]
 
 
+def trailing(repository: pygit2.Repository, tip: pygit2.Commit, since: pygit2.Commit | None, trailer: str, limit: int) -> CommitId | None:
+    """A commit with a line in its message, of those that `tip` has and `since` has not, whatever branch brought them.
+
+    Raises:
+        GitTrouble: there are more of them than may be looked at.
+    """
+    needle = trailer.encode()
+    with sound():
+        walk = repository.walk(tip.id)
+        if since is not None:
+            walk.hide(since.id)
+        for number, commit in enumerate(walk):
+            if number == limit:
+                where = f"since {str(since.id)[:7]}" if since is not None else "in all"
+                raise GitTrouble(f"more than {limit} commits {where}: nobody looked whether one says {clean(trailer)!r}", permanent=True)
+            if needle in commit.raw_message and needle in map(bytes.strip, commit.raw_message.splitlines()):
+                return CommitId(str(commit.id))
+    return None
+
+
 class History:
     """The history of one source: a repository, and the source's folder `path` in it."""
 

@@ -9,12 +9,13 @@ import json
 from typing import Any
 
 from reconciler.core.approvals import BRANCH
+from reconciler.core.edits import BRANCH as EDITS
 from reconciler.kinds import KINDS
 from reconciler.sim.checks import CANARY
 from reconciler.sim.git import MAIN
 from reconciler.sim.trial import Act, Workload
 from reconciler.sim.world import World
-from tests.kinds import steps
+from tests.kinds import steps, switches
 
 Json = dict[str, Any]
 MERGE = "application/merge-patch+json"
@@ -98,12 +99,22 @@ def waits(seconds: float) -> Act:
     return lambda world: world.run(seconds)
 
 
-def merges_what_is_offered(world: World) -> None:
-    """Somebody merges every approval that is offered, once there is one."""
-    world.wait(lambda: any(ref.startswith(BRANCH) for ref in world.repo.refs), 900.0)
-    for ref in sorted(ref for ref in world.repo.refs if ref.startswith(BRANCH)):
+def merges_what_is_offered(world: World, folder: str = BRANCH) -> None:
+    """Somebody merges every approval (or edit) that is offered, once there is one."""
+    world.wait(lambda: any(ref.startswith(folder) for ref in world.repo.refs), 900.0)
+    for ref in sorted(ref for ref in world.repo.refs if ref.startswith(folder)):
         world.repo.merge(ref)
     world.hint()
+
+
+def merges_the_edit(world: World) -> None:
+    """Somebody merges the one edit that is offered."""
+    merges_what_is_offered(world, EDITS)
+
+
+def switch(name: str, stage: str = "a") -> str:
+    """A switch that is to become b (tests/kinds/switches.py)."""
+    return obj("test.reconciler.dev/v1", "Switch", name, "default", spec={"stage": stage, "then": "b"})
 
 
 def writes_the_status_branch(world: World) -> None:
@@ -204,6 +215,18 @@ WORKLOADS = (
             merges_what_is_offered,
         ),
         kinds=(*KINDS, steps.KIND),
+        status_branch=True,
+    ),
+    Workload(
+        "edits, and a person who goes back",
+        (commits({"s/back.yaml": switch("back"), "s/on.yaml": switch("on")}), waits(5), commits({"s/back.yaml": switch("back")})),
+        kinds=(*KINDS, switches.KIND),
+        commits="direct",
+    ),
+    Workload(
+        "an edit, offered and merged",
+        (commits({"s/on.yaml": switch("on")}), merges_the_edit, waits(5), commits({"s/on.yaml": switch("on"), "x.yaml": config_map("x")})),
+        kinds=(*KINDS, switches.KIND),
         status_branch=True,
     ),
     Workload(

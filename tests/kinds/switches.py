@@ -1,0 +1,69 @@
+"""An example of a root kind that asks for an edit of Git, for the tests of the engine: a value that is to become another, once.
+
+    apiVersion: test.reconciler.dev/v1
+    kind: Switch
+    metadata: {name: demo, namespace: shop}
+    spec: {stage: a, then: b}     # offer: true: never committed to the branch by us
+
+It wants a ConfigMap that says the stage as Git has it. State table:
+
+| record | what is seen | plan |
+|---|---|---|
+| none, or of another `then` | `stage` is not `then` | record the key and the commit; nothing is asked for yet |
+| key, not done | edit not landed | asks for the edit; says what came of it so far |
+| key, not done | edit landed | record done |
+| key, done | whatever `stage` is | nothing more is asked for, ever: people may go back |
+| any | manifest gone | wants nothing, no record |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from reconciler.core.identity import CommitId, GroupKind, Instant, ObjectId
+from reconciler.core.kind import Edit, Json, Kind, Plan, Spec, Status, Wanted
+from reconciler.core.view import View
+
+SWITCH = GroupKind("test.reconciler.dev", "Switch")
+
+
+def key(name: str, then: str) -> str:
+    """Of the edit that lets a switch become `then`."""
+    return f"switch/{name}/{then}"
+
+
+def plan(spec: Spec, view: View, now: Instant) -> Plan:
+    """Plan one switch."""
+    del now
+    if not spec.manifests or spec.lane is None:
+        return Plan(status=Status("Healthy", "gone"))
+    root = spec.manifests[0]
+    body = root.body()["spec"]
+    stage, then = body["stage"], body["then"]
+    here = {spec.lane: (_config_map(spec, stage),)}
+    mine, record = key(root.name, then), spec.record
+    if record is None or record["key"] != mine:
+        return Plan(here, record=record if stage == then else {"key": mine, "since": spec.commit, "done": False})
+    if record["done"]:
+        return Plan(here, record=record, status=Status("Healthy", "done"))
+    if view.commits == "record" or view.edit(mine) == "landed":
+        return Plan(here, record={**record, "done": True})
+    edit = Edit(mine, root, ("spec", "stage"), then, f"Let {root.name} be {then}", CommitId(record["since"]), body.get("offer", False))
+    return Plan(here, record=record, edits=(edit,), status=Status("Reconciling", view.edit(mine)))
+
+
+def _config_map(spec: Spec, stage: str) -> Wanted:
+    root = spec.manifests[0]
+    object: Json = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": root.name, **({"namespace": root.namespace} if root.namespace else {})},
+        "data": {"stage": stage},
+    }
+    text = json.dumps(object, sort_keys=True).encode()
+    id = ObjectId("", "ConfigMap", root.namespace, root.name)
+    return Wanted(id, "v1", text, hashlib.sha256(text).hexdigest()[:16], root.place())
+
+
+KIND = Kind(name="switches", plan=plan, roots=(SWITCH,))
