@@ -226,6 +226,7 @@ def failure(effect: Effect, message: str, permanent: bool = False) -> Input:
     """The answer to a Git effect that did not work out."""
     if isinstance(effect, Push):
         return Pushed(effect.id, "unreachable", message=message)
+    assert isinstance(effect, ListRefs | Fetch | ReadPast | ReadFiles | FindTrailer)
     return _ANSWERS[type(effect)](effect.id, GitFailure(message, permanent))
 
 
