@@ -43,7 +43,7 @@ def _property(evaluation: Evaluation, arguments: Arguments) -> Value:
 
 def _param(evaluation: Evaluation, arguments: Arguments) -> Value:
     key = text_of(arguments[0].json)
-    return evaluation.marked(("param", key), _entry("param", evaluation.scope.parameters, key, arguments[0]))
+    return evaluation.marked(("param", key), _entry("param", evaluation.scope.parameters, key, arguments[0], what="parameter"))
 
 
 def _output(evaluation: Evaluation, arguments: Arguments) -> Value:
@@ -53,7 +53,7 @@ def _output(evaluation: Evaluation, arguments: Arguments) -> Value:
     stage = text_of(arguments[0].json)
     outputs = _entry("output", evaluation.scope.outputs, stage, arguments[0], what="stage")
     key = text_of(arguments[1].json)
-    found = _entry("output", outputs, key, arguments[1], what=f"output of {shown(arguments[0])}")
+    found = _entry("output", outputs, key, arguments[1], of=f" of stage {shown(arguments[0])}")
     return evaluation.again(("output", stage, key), found, shown_as=arguments, outside=True)
 
 
@@ -72,10 +72,10 @@ def _read(
     return evaluation.again((name, key), found, shown_as=(argument,), outside=outside)
 
 
-def _entry(name: str, collection: Mapping[str, Json], key: str, asked: Value, what: str = "") -> Json:
+def _entry(name: str, collection: Mapping[str, Json], key: str, asked: Value, what: str = "", of: str = "") -> Json:
     if key not in collection:
         near = "" if asked.secret else did_you_mean(key, [each for each in islice(collection, NEAR) if len(each) <= SHOWN_CHARACTERS])
-        raise ExpressionError(f"${name}: there is no {what or name} {shown(asked)}{near}")
+        raise ExpressionError(f"${name}: there is no {what or name} {shown(asked)}{of}{near}")
     return collection[key]
 
 
