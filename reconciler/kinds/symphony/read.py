@@ -147,7 +147,7 @@ def _version(manifest: Manifest, root: str | None, findings: list[Finding]) -> N
     prefix = root + SEPARATOR
     version = manifest.name.removeprefix(prefix)
     if version == manifest.name or not version:
-        findings.append(Finding(at, f"{field(at)} is {shown(root)}, so metadata.name must be {prefix} and a version, not {manifest.name}"))
+        findings.append(Finding(at, f"{field(at)} is {shown(root)}, so metadata.name must be {prefix}<version>, not {manifest.name}"))
     elif SEPARATOR in version or version.startswith(SEPARATOR[1:]) or len(version) > _VERSION_CHARACTERS:
         must = f'must be at most {_VERSION_CHARACTERS} characters, without "{SEPARATOR}" in it or "{SEPARATOR[1:]}" before it'
         findings.append(Finding(("metadata", "name"), f"the version in metadata.name is {shown(version)}, {must}"))

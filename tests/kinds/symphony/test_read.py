@@ -194,6 +194,15 @@ def test_ten_thousand_stages() -> None:
     assert problems[-1].message.endswith("and 14982 more in this object")
 
 
+def test_no_crowd_of_warnings_hides_an_error() -> None:
+    text = "apiVersion: solution.symphony/v1\nkind: Instance\nmetadata: {name: a}\nspec:\n  stages:\n"
+    text += "".join(f"  - {{name: s{n}, arguments: {{a: b}}}}\n" for n in range(30)) + "  solution: a\n  target: {name: b}\n  stage: s\n"
+    value, problems = read.instance(one(text))
+    assert value is None
+    assert [problem.place.line for problem in problems if problem.severity == "error"] == [38]
+    assert len(problems) == read.PROBLEMS
+
+
 @pytest.mark.parametrize("kind", ["Instance", "Target", "Solution", "SolutionVersion"])
 @pytest.mark.parametrize("spec", ["[" * 150 + "]" * 150, "{a: " * 150 + "}" * 150, '"' + "x" * 100_000 + '"', "1", "1e400", "[]", "~"])
 def test_a_spec_that_is_anything(kind: str, spec: str) -> None:
