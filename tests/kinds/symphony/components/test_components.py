@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.problem import field
+from reconciler.kinds.symphony.components.config import CHARACTERS
 
 from .cases import cases, run, told
 
@@ -34,7 +35,7 @@ def test_what_components_come_to(case: dict[str, Any]) -> None:
 def test_what_is_wrong_is_said_where_it_is(case: dict[str, Any]) -> None:
     rendered = run(case)
     assert [told(fault) for fault in rendered.problems] == case["problems"]
-    assert rendered.failed == rendered.placed
+    assert rendered.failed == rendered.placed != ()
     assert not rendered.objects
 
 
@@ -51,6 +52,15 @@ def test_a_new_version_updates_the_same_objects() -> None:
         assert (old.json["kind"], old.json["metadata"]) == (new.json["kind"], new.json["metadata"])
         assert old.json["spec"]["selector"] == new.json["spec"]["selector"]
     assert one.objects[0].json != two.objects[0].json
+
+
+TOO_LARGE = "component c: properties have 1048577 bytes, may have 1048576"
+
+
+@pytest.mark.parametrize(("characters", "problems"), [(CHARACTERS, []), (CHARACTERS + 1, [TOO_LARGE])])
+def test_a_config_map_has_a_size(characters: int, problems: list[str]) -> None:
+    rendered = run({"components": [{"name": "c", "type": "config", "properties": {"a": "x" * characters}}]})
+    assert [fault.message for fault in rendered.problems] == problems
 
 
 def test_a_secret_is_in_no_message() -> None:
