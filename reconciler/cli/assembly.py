@@ -5,7 +5,6 @@ Law of the module: the only place where they meet. What can be wrong with the co
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
 import sys
@@ -104,8 +103,6 @@ def assemble(
     Raises:
         ConfigError: a kubeconfig or credentials cannot be used.
     """
-    # A hundred thousand small objects live long; looking through them again and again costs more than decoding them did.
-    gc.set_threshold(100_000, 50, 100)
     opened = {**repositories(config.sources, workdir.path / "git", config.ca_file), **(instead or {})}
     connections = {cluster.settings.name: connection(cluster.login) for cluster in config.clusters}
     against = checks()

@@ -17,10 +17,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.cli import main as reconciler
-from reconciler.cli.assembly import Assembly
+
+if TYPE_CHECKING:  # the command imports it, when it does
+    from reconciler.cli.assembly import Assembly
 
 LOOK_SECONDS = 0.02  # how exactly it is known when all was planned
 
@@ -97,12 +99,14 @@ def _between_steps(then: Callable[[], None]) -> None:
 
 def _assembly() -> Assembly | None:
     """The parts of the daemon that runs in this thread: a local variable of the task that runs it. None before it stands."""
+    assembly = sys.modules.get("reconciler.cli.assembly")
     with contextlib.suppress(RuntimeError):  # no loop runs yet
         for task in asyncio.all_tasks(asyncio.get_running_loop()):
             frame = getattr(task.get_coro(), "cr_frame", None)
             for value in frame.f_locals.values() if frame is not None else ():
-                if type(value) is Assembly:
-                    return value
+                if assembly is not None and type(value) is assembly.Assembly:
+                    found: Assembly = value
+                    return found
     return None
 
 
