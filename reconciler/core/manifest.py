@@ -54,7 +54,7 @@ class Checks:
 
     @classmethod
     def of(cls, schemas: Mapping[tuple[str, str, str], Json], types: Types | None = None) -> Checks:
-        """From JSON Schemas as read from their files; `jsonschema.SchemaError` where one is none."""
+        """From JSON Schemas as read from their files."""
         return cls({key: Schema(json) for key, json in schemas.items()}, types)
 
     def find(self, group: str, version: str, kind: str, body: Json) -> list[Finding]:

@@ -28,8 +28,7 @@ class Schema:
     __slots__ = ("_validator",)
 
     def __init__(self, json: Mapping[str, Any]) -> None:
-        """Take a schema of ours; `jsonschema.SchemaError` where it is none."""
-        Draft202012Validator.check_schema(json)
+        """Take a schema of ours. That it is one is a matter of tests: to see it costs more than all else that is read at a start."""
         self._validator = Draft202012Validator(json, registry=Registry())
 
     def __reduce__(self) -> tuple[Any, ...]:
