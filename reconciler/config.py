@@ -25,7 +25,7 @@ from .core.messages import GitFailure
 from .core.places import Node, locate
 from .core.problem import Finding, Pointer, Problem
 from .core.schema import Schema
-from .core.settings import ClusterSettings, Settings, SourceSettings
+from .core.settings import ClusterSettings, Commits, Settings, SourceSettings
 from .errors import ConfigError
 from .lib import durations
 
@@ -246,8 +246,16 @@ class _Reader:
             path=self.path(body.get("path", ""), (*at, "path")),
             poll_seconds=self.seconds(body.get("poll", "30s"), (*at, "poll"), POLL_SECONDS_MIN),
             status_branch=status or "",
+            commits=self.commits(body, at),
         )
         return SourceConfig(settings, self.credentials(body.get("credentials"), url, (*at, "credentials")))
+
+    def commits(self, body: Json, at: Pointer) -> Commits:
+        """How changes of files reach the repository."""
+        found: Commits = body.get("commits", "propose")
+        if found == "direct" and ("tag" in body or "commit" in body):
+            self.bad((*at, "commits"), "there is no branch to commit to: the source follows a tag or a commit")
+        return found
 
     def url(self, text: str, at: Pointer) -> str:
         """The address of a repository; a relative path is one from this file's folder."""

@@ -127,8 +127,8 @@ def matching(offers: list[Offer], patterns: tuple[str, ...]) -> tuple[list[Offer
     return found, [pattern for pattern in patterns if not any(fnmatchcase(offer.name, pattern) for offer in offers)]
 
 
-def person(text: str, clone: str) -> Person:
-    """Who approves: as told, or as Git knows the person (environment, the clone's configuration, their own).
+def person(text: str, clone: str, what: str = "an approval") -> Person:
+    """Whose name `what` is in: as told, or as Git knows the person (environment, the clone's configuration, their own).
 
     Raises:
         ConfigError: nobody is known.
@@ -144,7 +144,7 @@ def person(text: str, clone: str) -> Person:
     for file in (Path(clone) / ".git" / "config", Path(clone) / "config", home / ".gitconfig", config_home / "git" / "config"):
         known = {key: held or _configured(file, f"user.{key}") for key, held in known.items()}
     if not all(known.values()):
-        raise ConfigError("an approval is in a person's name: say who with --author 'Ada Lovelace <ada@example.org>', or git config")
+        raise ConfigError(f"{what} is in a person's name: say who with --author 'Ada Lovelace <ada@example.org>', or git config")
     return known["name"], known["email"]
 
 

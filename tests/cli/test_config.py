@@ -175,3 +175,16 @@ def test_a_kubeconfig_without_a_current_context_is_told(tmp_path: Path, content:
     (tmp_path / "config").write_text(content)
     with pytest.raises(ConfigError, match="no current context; name one with --context"):
         of_repository("https://git.example.org/shop", kubeconfig=tmp_path / "config")
+
+
+def test_how_changes_reach_git() -> None:
+    base = "clusters: [{name: eu, kubeconfig: k}]\nsources:\n- {name: a, url: https://git.example.org/a.git%s}\n"
+    assert parse((base % "").encode(), "r.yaml", Path("/c")).sources[0].settings.commits == "propose"
+    for word in ("direct", "propose", "record"):
+        assert parse((base % f", commits: {word}").encode(), "r.yaml", Path("/c")).sources[0].settings.commits == word
+    for wrong, says in (
+        (", commits: push", "r.yaml:3:"),
+        (", tag: v1, commits: direct", "there is no branch to commit to: the source follows a tag or a commit"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            parse((base % wrong).encode(), "r.yaml", Path("/c"))

@@ -34,7 +34,7 @@ def commands() -> list[str]:
 
 
 def test_the_commands_are_those_that_are_documented() -> None:
-    for name in ("run", "plan", "validate", "status", "get", "approve"):
+    for name in ("run", "plan", "validate", "status", "get", "approve", "promote", "block", "unblock"):
         assert name in commands()
 
 
