@@ -1,14 +1,17 @@
 """Who gets what: the targets of the rings that stand, each with its version and its place.
 
 Law of the module: reads Git through the view and where the instance stands, and says what should stand; nothing is rendered here. A
-target that nobody can place, or that would share a place with another, is a problem of its own: it keeps what it has, and others go on.
+target that cannot be read, that nobody can place, or that would share a place with another, is a problem of its own: it keeps what it
+has and counts among the others, so that none of them moves because of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from reconciler.core.manifest import Manifest
 from reconciler.core.problem import Problem
 from reconciler.core.view import View
 
@@ -17,7 +20,7 @@ from .model import TARGET, Instance, Placement, Target
 from .shares import assign
 from .stages import Ring, rings
 from .standing import Stand
-from .targets import DEFAULT_NAMESPACE, matching, place
+from .targets import DEFAULT_NAMESPACE, fits, is_exact, matches, place
 
 NAMED = 5  # targets in one message
 
@@ -44,30 +47,58 @@ class Assignment:
     def stands(self, before: Mapping[str, Stand]) -> dict[str, Stand]:
         """What the record says of it; what is held and stands somewhere stays as it is."""
         kept = {name: before[name] for name in self.held if name in before}
-        new = {
-            name: Stand(it.solution, it.ring.stage, it.placement.cluster, it.placement.namespace)
-            for name, it in self.placed.items()
-        }
+        new = {name: Stand(it.solution, it.ring.stage, it.placement.cluster, it.placement.namespace) for name, it in self.placed.items()}
         return dict(sorted({**kept, **new}.items()))
+
+    def hold(self, name: str, problem: Problem) -> None:
+        """A target that keeps what it has."""
+        self.placed.pop(name, None)
+        self.held[name] = problem
+
+
+class _Candidate(NamedTuple):
+    """A target that a ring may choose. `wrong`: why nobody knows what it is; what it seems to be then counts for nothing else."""
+
+    manifest: Manifest
+    target: Target | None
+    wrong: Problem | None
+
+    def is_of(self, ring: Ring, before: Mapping[str, Stand]) -> bool:
+        """Whether the ring means it; where nobody knows, what it is called and where it stands decide."""
+        if self.target is not None and matches(ring.choice, self.target):
+            return True
+        name = self.manifest.name
+        stand = before.get(name)
+        return self.wrong is not None and (fits(ring.choice.name, name) or (stand is not None and stand.stage == ring.stage))
 
 
 def assignment(instance: Instance, stage: str, before: Mapping[str, Stand], view: View) -> Assignment:
     """The targets of a stage. `before` is what each of them has."""
     found = Assignment()
     standing = rings(instance, stage)
-    targets = _targets(instance, standing, before, view, found)
-    members: dict[str, tuple[Target, Ring]] = {}
+    candidates = _candidates(instance, standing, view)
+    members: dict[str, Ring] = {}
     for ring in standing:
-        for target in matching(ring.choice, targets):
-            members.setdefault(target.manifest.name, (target, ring))
+        names = [name for name, candidate in candidates.items() if candidate.is_of(ring, before)]
+        if not names:
+            text = f"stage {ring.stage} has no target: none matches"
+            found.problems.append(Problem(instance.manifest.place(ring.choice.pointer), text))
+        for name in names:
+            members.setdefault(name, ring)
     found.matched = len(members)
+    had = {name: stand.solution for name, stand in before.items()}
     for ring in standing:
-        names = [name for name, (_, of) in members.items() if of is ring]
+        names = [name for name, of in members.items() if of is ring]
         shares = [(share.solution, share.weight) for share in ring.shares]
-        given = assign(_name(instance), names, shares, {name: stand.solution for name, stand in before.items()}) if names else {}
-        for name, solution in given.items():
-            _place(instance, members[name][0], ring, solution, view, found)
-    _part(found, before)
+        for name, solution in (assign(_name(instance), names, shares, had) if names else {}).items():
+            where = _placed(instance, candidates[name], ring, solution, view)
+            if isinstance(where, Problem):
+                found.hold(name, where)
+                found.problems.append(where)
+            else:
+                found.placed[name] = where
+    while _part(found, before):  # who is held keeps its place, to which somebody else may have come
+        pass
     return found
 
 
@@ -75,56 +106,57 @@ def _name(instance: Instance) -> str:
     return f"{instance.manifest.namespace or DEFAULT_NAMESPACE}/{instance.manifest.name}"
 
 
-def _targets(
-    instance: Instance, standing: tuple[Ring, ...], before: Mapping[str, Stand], view: View, found: Assignment
-) -> list[Target]:
+def _candidates(instance: Instance, standing: tuple[Ring, ...], view: View) -> dict[str, _Candidate]:
     """The targets among which the rings choose: of exact names only those are asked for."""
     spaces = ("", DEFAULT_NAMESPACE) if instance.manifest.namespace in ("", DEFAULT_NAMESPACE) else (instance.manifest.namespace,)
-    exact = all(not ring.choice.selector and not any(sign in ring.choice.name for sign in "*%") for ring in standing)
-    if exact:
+    if all(is_exact(ring.choice) for ring in standing):
         names = dict.fromkeys(ring.choice.name for ring in standing)
         manifests = tuple(manifest for name in names for space in spaces for manifest in view.named(TARGET, space, name))
     else:
         manifests = tuple(manifest for manifest in view.manifests(TARGET) if manifest.namespace in spaces)
-    targets: dict[str, Target] = {}
+    found: dict[str, _Candidate] = {}
     for manifest in manifests:
         target, problems = read.target(manifest)
-        if target is None:
-            found.held[manifest.name] = problems[0]
-            if manifest.name in before:
-                found.problems.append(problems[0])
-        elif manifest.name in targets:
-            text = f"Target {manifest.name} is written twice, also at {targets[manifest.name].manifest.place()}"
-            found.problems.append(Problem(manifest.place(), text))
+        first = found.get(manifest.name)
+        if first is not None:
+            text = f"Target {manifest.name} is written twice, also at {first.manifest.place()}"
+            found[manifest.name] = first._replace(target=first.target or target, wrong=Problem(manifest.place(), text))
         else:
-            targets[manifest.name] = target
-    return [target for name, target in targets.items() if name not in found.held]
+            wrong = next((problem for problem in problems if problem.severity == "error"), None)
+            found[manifest.name] = _Candidate(manifest, target, wrong)
+    return found
 
 
-def _place(instance: Instance, target: Target, ring: Ring, solution: str, view: View, found: Assignment) -> None:
+def _placed(instance: Instance, candidate: _Candidate, ring: Ring, solution: str, view: View) -> Placed | Problem:
+    if candidate.wrong is not None:
+        return candidate.wrong
+    target = candidate.target
+    assert target is not None
     scope = instance.scope or target.solution_scope
-    where = place(target, scope, ring.topologies, view.clusters, view.lane_of(target.manifest))
-    if isinstance(where, Problem):
-        found.held[target.manifest.name] = where
-        found.problems.append(where)
-    else:
-        found.placed[target.manifest.name] = Placed(target, ring, solution, where)
+    own = instance.manifest
+    where = place(target, own.name, scope, ring.topologies, own, view.clusters, view.lane_of(target.manifest))
+    return where if isinstance(where, Problem) else Placed(target, ring, solution, where)
 
 
-def _part(found: Assignment, before: Mapping[str, Stand]) -> None:
-    """Two targets in one place would undo each other: who stands there already stays, and nobody else comes."""
+def _part(found: Assignment, before: Mapping[str, Stand]) -> bool:
+    """Two targets in one place would undo each other: who stands there already stays, and nobody else comes. Whether any has to."""
     by_scope: dict[tuple[str, str], list[str]] = {}
     for name, it in found.placed.items():
         by_scope.setdefault((it.placement.cluster, it.placement.namespace), []).append(name)
-    for (cluster, namespace), names in by_scope.items():
-        if len(names) < 2:
-            continue
-        here = [name for name in names if (stand := before.get(name)) and (stand.cluster, stand.namespace) == (cluster, namespace)]
+    held = {stand.at: name for name in found.held if (stand := before.get(name)) is not None}
+    some = False
+    for at, names in by_scope.items():
+        here = [held[at]] if at in held else [name for name in names if (stand := before.get(name)) is not None and stand.at == at]
         stays = here if len(here) == 1 else []
-        some = " and ".join([*sorted(names)[:NAMED], *([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])])
-        text = f"Targets {some} come to one place, namespace {namespace} of {cluster}; give each a scope or cluster of its own"
-        for name in names:
-            if name not in stays:
-                problem = Problem(found.placed.pop(name).target.manifest.place(), text)
-                found.held[name] = problem
-        found.problems.append(found.held[sorted(name for name in names if name not in stays)[0]])
+        goes = sorted(name for name in names if name not in stays)
+        told = sorted(dict.fromkeys((*stays, *goes)))
+        if len(told) < 2:
+            continue
+        more = [f"{len(told) - NAMED} more"] if len(told) > NAMED else []
+        text = f"Targets {' and '.join([*told[:NAMED], *more])} come to one place, namespace {at[1]} of {at[0]}"
+        for name in goes:
+            place = found.placed[name].target.manifest.place()
+            found.hold(name, Problem(place, f"{text}; give each a scope or cluster of its own"))
+        found.problems.append(found.held[goes[0]])
+        some = True
+    return some

@@ -76,18 +76,23 @@ def deploy(face: Face, root: Manifest, source: Source, target: Target, placement
     Raises:
         NotYet: something that an expression asks for is not known yet.
     """
-    if face.asks or any(sign in text for sign in _ASKS for text in (source.manifest.json, target.manifest.json)):
-        return _deploy(face, root, source, target, placement, view)
     # Manifests are compared by identity, and being in the key keeps them alive.
     key = (face, source.manifest, target.manifest, placement.cluster, placement.namespace, above)
-    found = _kept.get(key)
-    if found is None:
-        found = _deploy(face, root, source, target, placement, view)
-        if not found.problems:  # their places may be in the instance's file, which is not in the key
-            _kept[key] = found
-            if len(_kept) > KEPT:
-                del _kept[next(iter(_kept))]
+    kept = _kept.get(key)
+    asks = face.asks or any(sign in text for sign in _ASKS for text in (source.manifest.json, target.manifest.json))
+    if kept is not None and not asks and not kept.problems:  # their places may be in the instance's file, which is not in the key
+        return kept
+    found = _deploy(face, root, source, target, placement, view)
+    if kept is not None and [_facts(want) for want in kept.wanted] == [_facts(want) for want in found.wanted]:
+        found = found._replace(wanted=kept.wanted)
+    _kept[key] = found
+    if len(_kept) > KEPT:
+        del _kept[next(iter(_kept))]
     return found
+
+
+def _facts(want: Wanted) -> tuple[Any, ...]:
+    return want.id, want.digest, want.version, want.place, want.wave, want.policy, want.part, want.secret
 
 
 def _deploy(face: Face, root: Manifest, source: Source, target: Target, placement: Placement, view: View) -> Deployed:
@@ -113,7 +118,8 @@ def _deploy(face: Face, root: Manifest, source: Source, target: Target, placemen
         made, wrong = _wanted(object, source.manifest)
         wanted.append(made)
         problems += wrong
-    return Deployed(tuple(wanted), tuple(problems), rendered.placed, not rendered.failed and not problems)
+    whole = not rendered.failed and all(problem.severity != "error" for problem in problems)
+    return Deployed(tuple(wanted), tuple(problems), rendered.placed, whole)
 
 
 def _in_target(target: Target, placement: Placement) -> dict[Pointer, None]:

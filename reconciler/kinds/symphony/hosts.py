@@ -33,13 +33,16 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - what s
     if target is None:
         assert wrong is not None
         return Plan(prune=False, status=Status("Held", str(wrong)), problems=problems)
-    if target.dry_run or not target.components:
-        return Plan(problems=problems, status=Status("Healthy", "dry run: nothing is applied") if target.dry_run else None)
-    where = place(target, target.scope, (), view.clusters, view.lane_of(manifest))
+    if target.dry_run:
+        return Plan(prune=False, problems=problems, status=Status("Healthy", "dry run: nothing is applied"))
+    if not target.components:
+        return Plan(problems=problems)
+    name = RUNTIME + manifest.name
+    where = place(target, name, target.scope, (), manifest, view.clusters, view.lane_of(manifest))
     if isinstance(where, Problem):
         return Plan(prune=False, status=Status("Failed", str(where)), problems=(*problems, where))
     lane = Lane(ClusterName(where.cluster), manifest.name)
-    face = Face(RUNTIME + manifest.name, manifest.namespace, tuple(target.metadata.items()), ())
+    face = Face(name, manifest.namespace, tuple(target.metadata.items()), ())
     source = Source(manifest, target.metadata, target.components)
     try:
         deployed = deploy(face, manifest, source, target, where, "", view)

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 import msgspec
 
-from reconciler.core.identity import ClusterName, Instant, Lane, Place
+from reconciler.core.identity import ClusterName, CommitId, Instant, Lane, Place
 from reconciler.core.kind import Edit, Held, Plan, Spec, Status, Wanted
 from reconciler.core.problem import Problem
 from reconciler.core.view import NotYet, View
 
 from . import lookup, read, standing
 from .assignment import Assignment, Placed, assignment
-from .deploy import Face, Source, deploy
-from .model import BLOCK, TARGET, Instance, Placement, Solution, Target
+from .deploy import Deployed, Face, Source, deploy
+from .model import BLOCK, TARGET, Instance, Placement, Solution, Target, Topology
 from .schedules import Scheduled, scheduled
-from .stages import next_stage
+from .stages import next_stage, rings
 from .standing import Stand, Standing
 from .targets import bindings
 
@@ -32,6 +34,13 @@ ON_CHANGES = "reconciliationPolicy is inactive: acts when Git changes, and on no
 
 def plan(spec: Spec, view: View, now: Instant) -> Plan:
     """Plan one Instance."""
+    made = _plan(spec, view, now)
+    # What stands in a cluster that is no longer configured stays there, out of reach: it stops nothing elsewhere.
+    wanted = {lane: wants for lane, wants in made.wanted.items() if lane.cluster in view.clusters}
+    return made if len(wanted) == len(made.wanted) else replace(made, wanted=wanted)
+
+
+def _plan(spec: Spec, view: View, now: Instant) -> Plan:
     before = standing.read(spec.record)
     if not spec.manifests:
         return Plan() if spec.complete else _frozen(before, spec.record, Held(str(spec.held)))
@@ -44,9 +53,10 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:
     planning = _Planning(spec, view, now, instance, turn, known)
     made = planning.blocked() if turn.stage == BLOCK else planning.standing()
     if spec.held is not None:
+        # What cannot be read now may say otherwise: nothing new begins, and nothing is edited.
         if made.record != spec.record:
             return _frozen(before, spec.record, spec.held)
-        made = replace(made, prune=False, status=Status("Held", str(spec.held)))
+        return replace(made, prune=False, edits=(), status=Status("Held", str(spec.held)), problems=(*problems, *made.problems))
     return replace(made, problems=(*problems, *made.problems), edits=(*turn.edits, *made.edits), due_at=turn.due_at)
 
 
@@ -80,6 +90,14 @@ class _Rendered:
         known = {lane: wanted for lane, wanted in self.wanted.items() if not isinstance(wanted, Held)}
         return known if len(known) == len(self.wanted) else None
 
+    @property
+    def digest(self) -> str:
+        """What Git comes to, and Secrets with it: whatever of it changes, this does."""
+        facts: list[object] = []
+        for lane, wanted in sorted(self.wanted.items(), key=itemgetter(0)):
+            facts += (lane, wanted) if isinstance(wanted, Held) else (lane, [(want.id, want.digest, want.wave) for want in wanted])
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
 
 class _Planning:
     """One plan of an instance whose manifest could be read."""
@@ -88,9 +106,7 @@ class _Planning:
         self.spec, self.view, self.now = spec, view, now
         self.instance, self.turn, self.before = instance, turn, before
         self.space = instance.manifest.namespace
-        self.face = Face(
-            instance.manifest.name, self.space, tuple(instance.metadata.items()), tuple(instance.parameters.items())
-        )
+        self.face = Face(instance.manifest.name, self.space, tuple(instance.metadata.items()), tuple(instance.parameters.items()))
         self._solutions: dict[str, Solution | lookup.Missing] = {}
 
     # -- what is written down ----------
@@ -121,6 +137,8 @@ class _Planning:
         if self.instance.dry_run:
             return self._dry_run(stage)
         found = assignment(self.instance, stage, self.before.targets, self.view)
+        if not found.matched:
+            return self._nowhere(stage, found)
         after = self._after(stage, found.stands(self.before.targets))
         if after != self.before or self.spec.record is None:
             return Plan(record=standing.write(after), problems=tuple(found.problems))
@@ -130,15 +148,23 @@ class _Planning:
         """Where the instance stands once this is written down."""
         after, before = self._entered(stage), self.before
         scopes = {stand.scope: None for stand in targets.values()}
-        leaving = {name: stand for name, stand in before.leaving.items() if name not in targets and stand.scope not in scopes}
+        rests = {**before.leaving, **before.targets}
+        gone = {name: stand for name, stand in rests.items() if name not in targets and stand.scope not in scopes}
+        # Who leaves with its ring is meant to go; who leaves a ring that stands goes under the guards of pruning.
+        rings_now = {ring.stage: None for ring in rings(self.instance, stage)}
+        leaving = {name: stand for name, stand in gone.items() if name in before.leaving or stand.stage not in rings_now}
         left = {scope: why for scope, why in before.left.items() if scope not in scopes}
-        if before.stage != stage:
-            gone = {name: it for name, it in before.targets.items() if name not in targets and it.scope not in scopes}
-            if self.instance.ring_overlap == "healthy":
-                leaving.update(gone)
-            else:
-                left.update((stand.scope, f"stage {before.stage} -> {stage}") for stand in gone.values())
+        if self.instance.ring_overlap == "none":
+            left.update((stand.scope, f"stage {stand.stage} -> {stage}") for stand in leaving.values())
+            leaving = {}
         return msgspec.structs.replace(after, targets=dict(targets), leaving=leaving, left=left)
+
+    def _nowhere(self, stage: str, found: Assignment) -> Plan:
+        """A stage that no target matches is a mistake, as a target that is not there is: what stands stays."""
+        after = self._entered(stage)
+        wrong = found.problems[0]
+        frozen = _frozen(after, standing.write(after), Held(f"{wrong.message}; everything stays as it is", wrong.place))
+        return replace(frozen, status=Status("Failed", str(wrong)), problems=tuple(found.problems))
 
     def _inactive(self, stage: str) -> Plan:
         """Everything goes, the instance stays."""
@@ -148,15 +174,15 @@ class _Planning:
         return Plan(record=standing.write(after), left=_left(after), status=Status("Healthy", "inactive: nothing is deployed"))
 
     def _dry_run(self, stage: str) -> Plan:
-        """Everything is worked out and nothing is wanted."""
-        found = assignment(self.instance, stage, {}, self.view)
+        """Everything is worked out; nothing is applied, and nothing is deleted."""
+        found = assignment(self.instance, stage, self.before.targets, self.view)
         rendered = self._render({name: (it.solution, it.placement, it) for name, it in found.placed.items()})
         count = sum(len(wanted) for wanted in rendered.wanted.values() if not isinstance(wanted, Held))
-        after = msgspec.structs.replace(self._entered(stage), targets={}, leaving={})
         problems = (*found.problems, *rendered.problems)
-        text = f"dry run: {count} objects on {len(found.placed)} targets, none of them applied"
-        status = Status("Failed" if problems else "Healthy", text)
-        return Plan(record=standing.write(after), left=_left(after), prune=False, status=status, problems=problems)
+        targets = f"{len(found.placed)} target{'' if len(found.placed) == 1 else 's'}"
+        failed = any(problem.severity == "error" for problem in problems)
+        status = Status("Failed" if failed else "Healthy", f"dry run: {count} objects on {targets}, none of them applied")
+        return Plan(record=standing.write(self._entered(stage)), prune=False, status=status, problems=problems)
 
     # -- what is wanted ----------
 
@@ -166,17 +192,17 @@ class _Planning:
             if name in after.targets:
                 rendered.wanted[_lane(name, after.targets[name])] = Held(problem.message, problem.place)
         problems = [*found.problems, *rendered.problems, *self._unplaced(found, rendered)]
-        known = rendered.all_known
-        after, edits, wake_at = self._progress(after, known, problems)
+        digest = rendered.digest if not self.instance.policy.active else ""
+        after, edits, wake_at = self._progress(after, rendered.all_known, problems, digest)
         wanted = {**self._overlap(after), **rendered.wanted}
-        if after.settled and after.settled == self._digest(after):
+        if digest and after.settled == digest:
             wanted = dict.fromkeys(wanted, Held(ON_CHANGES, paused=True))
         return Plan(
             wanted,
             left=_left(after),
-            prune=rendered.whole and not found.held,
+            prune=rendered.whole,
             record=standing.write(after),
-            status=self._status(after, found, problems),
+            status=self._status(after, problems),
             problems=tuple(problems),
             edits=edits,
             wake_at=wake_at,
@@ -189,15 +215,12 @@ class _Planning:
             lane = Lane(ClusterName(placement.cluster), name)
             solution = self._solution(reference)
             if isinstance(solution, lookup.Missing):
-                place = solution.problem.place if solution.problem else self._place_of(placed, reference)
-                text = solution.message + (f": {solution.problem.message}" if solution.problem else "")
-                found.wanted[lane], found.whole = Held(text, place), False
-                told[Problem(place, text)] = None
+                place = solution.place or self._place_of(placed, reference)
+                found.wanted[lane], found.whole = Held(solution.message, place), False
+                told[Problem(place, solution.message)] = None
                 continue
             try:
-                source = Source(solution.manifest, solution.metadata, solution.components)
-                above = repr(placed.ring.topologies) if placed.ring.topologies else ""
-                deployed = deploy(self.face, self.instance.manifest, source, placed.target, placement, above, self.view)
+                deployed = self._deploy(solution, placed.target, placement, placed.ring.topologies)
             except NotYet:
                 found.wanted[lane], found.whole = Held("waits for what its expressions ask for"), False
                 continue
@@ -218,7 +241,9 @@ class _Planning:
         return self.instance.manifest.place(share.pointer)
 
     def _unplaced(self, found: Assignment, rendered: _Rendered) -> list[Problem]:
-        """Components that no target takes."""
+        """Components that no target takes, where all of them can be asked."""
+        if rendered.all_known is None:
+            return []
         wrong = []
         for reference in dict.fromkeys(it.solution for it in found.placed.values()):
             solution = self._solution(reference)
@@ -233,22 +258,21 @@ class _Planning:
         """What the stage before had stays as it is until this one is healthy."""
         wanted: dict[Lane, tuple[Wanted, ...] | Held] = {}
         for name, stand in after.leaving.items():
-            held = Held(f"of stage {stand.stage}, stays until stage {after.stage} is healthy")
-            target = next((found for found in self._targets(name)), None)
+            lane = _lane(name, stand)
+            wanted[lane] = Held(f"of stage {stand.stage}, stays until stage {after.stage} is healthy")
+            target = next(iter(self._targets(name)), None)
             solution = self._solution(stand.solution)
             if target is not None and isinstance(solution, Solution):
-                above = next((entry.topologies for entry in self.instance.stages if entry.name == stand.stage), self.instance.topologies)
+                above = next((ring.topologies for ring in rings(self.instance, stand.stage)), self.instance.topologies)
                 placement = Placement(stand.cluster, stand.namespace, bindings(above, target))
-                source = Source(solution.manifest, solution.metadata, solution.components)
-                key = repr(above) if above else ""
-                try:
-                    deployed = deploy(self.face, self.instance.manifest, source, target, placement, key, self.view)
-                    wanted[_lane(name, stand)] = deployed.wanted if deployed.whole else held
-                    continue
-                except NotYet:
-                    pass
-            wanted[_lane(name, stand)] = held
+                with suppress(NotYet):
+                    deployed = self._deploy(solution, target, placement, above)
+                    wanted[lane] = deployed.wanted if deployed.whole else wanted[lane]
         return wanted
+
+    def _deploy(self, solution: Solution, target: Target, placement: Placement, above: tuple[Topology, ...]) -> Deployed:
+        source = Source(solution.manifest, solution.metadata, solution.components)
+        return deploy(self.face, self.instance.manifest, source, target, placement, repr(above) if above else "", self.view)
 
     def _targets(self, name: str) -> list[Target]:
         spaces = ("", "default") if self.space in ("", "default") else (self.space,)
@@ -258,12 +282,12 @@ class _Planning:
     # -- going on ----------
 
     def _progress(
-        self, after: Standing, known: Mapping[Lane, tuple[Wanted, ...]] | None, problems: list[Problem]
+        self, after: Standing, known: Mapping[Lane, tuple[Wanted, ...]] | None, problems: list[Problem], digest: str
     ) -> tuple[Standing, tuple[Edit, ...], float | None]:
         """What follows from all being well: the stage before is left, the next one is offered, and what acts on changes rests."""
         instance = self.instance
         goes_on = instance.promote_after_seconds is not None and next_stage(instance, after.stage) is not None
-        rests = not instance.policy.active and after.settled != self._digest(after)
+        rests = not instance.policy.active and after.settled != digest
         if not (after.leaving or goes_on or rests):
             return after, (), None
         wrong = any(problem.severity == "error" for problem in problems)
@@ -272,7 +296,7 @@ class _Planning:
             left = {stand.scope: f"stage {after.stage} is healthy" for stand in after.leaving.values()}
             after = msgspec.structs.replace(after, leaving={}, left={**after.left, **left})
         if well and rests and known is not None and self._nothing_left(known):
-            after = msgspec.structs.replace(after, settled=self._digest(after))
+            after = msgspec.structs.replace(after, settled=digest)
         if not goes_on:
             return after, (), None
         since = (after.well_since if after.well_since is not None else self.now.steady) if well else None
@@ -286,18 +310,12 @@ class _Planning:
             return (), None
         if self.now.steady < after.well_since + seconds:
             return (), after.well_since + seconds
-        name = self.spec.key.name
-        subject = f"Promote Instance {name} from {after.stage} to {following}"
         key = f"{self.spec.key.text}@{after.stage}>{following}@{after.commit}"
-        edit = Edit(key, self.instance.manifest, ("spec", "stage"), following, subject, self.spec.commit, offer=True)
+        if self.view.edit(key) == "landed":  # and Git says otherwise all the same: a person does
+            return (), None
+        subject = f"Promote Instance {self.spec.key.name} from {after.stage} to {following}"
+        edit = Edit(key, self.instance.manifest, ("spec", "stage"), following, subject, CommitId(after.commit), offer=True)
         return (edit,), None
-
-    def _digest(self, after: Standing) -> str:
-        """What an instance that acts on changes only has acted on."""
-        solutions = {stand.solution: None for stand in after.targets.values()}
-        blobs = [found.manifest.blob for ref in solutions if isinstance(found := self._solution(ref), Solution)]
-        facts = [after.stage, sorted((name, list(msgspec.to_builtins(it))) for name, it in after.targets.items()), blobs, self.face]
-        return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
 
     def _nothing_left(self, known: Mapping[Lane, tuple[Wanted, ...]]) -> bool:
         """Whether all that it owns is wanted."""
@@ -307,11 +325,8 @@ class _Planning:
 
     # -- what is told ----------
 
-    def _status(self, after: Standing, found: Assignment, problems: list[Problem]) -> Status:
+    def _status(self, after: Standing, problems: list[Problem]) -> Status:
         errors = [problem for problem in problems if problem.severity == "error"]
-        if not found.matched:
-            place = self.instance.manifest.place(("spec", "target"))
-            return Status("Failed", f"{place}: stage {after.stage} has no target that matches")
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             return Status("Failed", f"stage {after.stage}: {errors[0]}{more}")

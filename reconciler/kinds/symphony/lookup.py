@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from reconciler.core.identity import GroupKind
+from reconciler.core.identity import GroupKind, Place
 from reconciler.core.manifest import Manifest
-from reconciler.core.problem import Problem, did_you_mean, listed
+from reconciler.core.problem import did_you_mean, listed
 from reconciler.core.view import View
 
 from . import read
@@ -25,18 +25,22 @@ class Missing(NamedTuple):
     """Why a reference leads nowhere."""
 
     message: str
-    problem: Problem | None = None  # of what it leads to, where that is there and wrong
+    place: Place | None = None  # of what it leads to, where that is there and wrong
 
 
 def solution(view: View, namespace: str, reference: str) -> Solution | Missing:
     """The solution that a reference names."""
     kinds = (SOLUTION, SOLUTION_VERSION)
-    for manifest in _named(view, namespace, reference, kinds):
+    exact = [m for m in _named(view, namespace, reference, kinds) if any(read.solution(m))]  # and no container of versions
+    if len(exact) > 1:
+        text = f"Solution {exact[0].name} is written twice, also at"
+        return Missing(f"{text} {exact[0].place()}", exact[1].place())
+    for manifest in exact:
         found, problems = read.solution(manifest)
         if found is not None:
             return found
-        if problems:
-            return Missing(f"Solution {manifest.name} cannot be used", problems[0])
+        wrong = next(problem for problem in problems if problem.severity == "error")
+        return Missing(f"Solution {manifest.name} cannot be used: {wrong.message}", wrong.place)
     root, version = parse_ref(reference)
     others = [m for kind in kinds for m in view.manifests(kind) if _same(m.namespace, namespace)]
     versions = [m for m in others if solution_name(m)[0] == root and read.solution(m)[0] is not None]

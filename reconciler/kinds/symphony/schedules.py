@@ -51,9 +51,8 @@ def scheduled(instance: Instance, fired: Mapping[str, Fired], spec: Spec, view: 
     if held is None and now.wall < schedule.at:
         return Scheduled(stage, fired, due_at=schedule.at, says=f"cleared at {text}")
     if held is None:
-        fired[text] = Fired(int(now.wall), spec.commit, stage)
-        latest = sorted(fired.items(), key=lambda pair: (pair[1].at, pair[0]))[-FIRED_KEPT:]
-        return Scheduled(stage, dict(latest), says="its schedule is due")
+        latest = sorted(fired.items(), key=lambda pair: (pair[1].at, pair[0]))[1 - FIRED_KEPT :]
+        return Scheduled(stage, {**dict(latest), text: Fired(int(now.wall), spec.commit, stage)}, says="its schedule is due")
     if held.done:
         return Scheduled(stage, fired, says=f"schedule {text} has fired before, and does so once")
     if view.commits == "record":

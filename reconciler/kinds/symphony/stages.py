@@ -45,11 +45,13 @@ def rings(instance: Instance, stage: str) -> tuple[Ring, ...]:
 
 
 def next_stage(instance: Instance, stage: str) -> str | None:
-    """The stage that follows in the order of the list, the default one after the last; None where nothing follows."""
+    """The stage that follows in the order of the list, the default one (if there is one) after the last; None where nothing follows."""
     names = [entry.name for entry in instance.stages]
     if stage not in names:
         return None
-    return (*names, DEFAULT)[names.index(stage) + 1]
+    has_default = bool(instance.solution or instance.shares) and bool(instance.target.name or instance.target.selector)
+    following = [*names, DEFAULT] if has_default else names
+    return next(iter(following[names.index(stage) + 1 :]), None)
 
 
 def armed(instance: Instance) -> Schedule | None:

@@ -65,7 +65,9 @@ def staged(spec: InstanceShape, findings: list[Finding]) -> Staged:
         text = f"spec.schedule is not used: it ends a BLOCK, and the stage is {shown(stage or DEFAULT)}"
         findings.append(Finding(when.pointer, text, "warning"))
         when = None
-    falls_back = not stages or stage in ("", DEFAULT) or when is not None
+    # A schedule that comes leads to the default stage, the instance's own or that of the stage it is in.
+    comes = when is not None or any(one.schedule is not None for one in stages if one.name == stage)
+    falls_back = not stages or stage in ("", DEFAULT) or comes
     if falls_back and not solution and not shares:
         findings.append(Finding(SPEC, "spec.solution is missing"))
     elif not solution:

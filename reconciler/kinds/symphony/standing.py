@@ -27,6 +27,11 @@ class Stand(msgspec.Struct, frozen=True, array_like=True):
         """Where its objects are, as `Standing.left` names it."""
         return f"{self.cluster}/{self.namespace}"
 
+    @property
+    def at(self) -> tuple[str, str]:
+        """Where its objects are: no two targets of an instance are at one place."""
+        return self.cluster, self.namespace
+
 
 class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
     """A schedule that has fired: `at` (epoch seconds) against stage `stage` of commit `commit`; `done` once Git has another stage."""

@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reconciler.core.identity import ClusterName, Lane
-from reconciler.core.problem import Problem, did_you_mean, listed, shown
+from reconciler.core.manifest import Manifest
+from reconciler.core.problem import Problem, did_you_mean, shown
 
+from .components.container import NS_SERVICES, STRATEGY
 from .model import Binding, Choice, Placement, Target, Topology
 
 CLUSTER = "reconciler.dev/cluster"
 
 DEFAULT_NAMESPACE = "default"
+NAMED = 8  # clusters in one message
 CONTAINER = "container"
 """The one name of the roles that are one: "", "instance" and "container" (§2.2)."""
 
@@ -27,14 +30,13 @@ def role(text: str) -> str:
     return CONTAINER if text in ("", "instance", CONTAINER) else text
 
 
-def matching(choice: Choice, targets: Sequence[Target]) -> list[Target]:
-    """The targets that a choice means, in their order."""
-    if not choice.selector and not any(sign in choice.name for sign in "*%"):
-        return [target for target in targets if target.manifest.name == choice.name]
-    return [target for target in targets if _is_meant(choice, target)]
+def is_exact(choice: Choice) -> bool:
+    """Whether a choice is one name, and nothing else."""
+    return not choice.selector and not any(sign in choice.name for sign in "*%")
 
 
-def _is_meant(choice: Choice, target: Target) -> bool:
+def matches(choice: Choice, target: Target) -> bool:
+    """Whether a choice means a target."""
     if choice.name and fits(choice.name, target.manifest.name):
         return True
     if not choice.selector:
@@ -73,27 +75,38 @@ def bindings(above: Sequence[Topology], target: Target) -> dict[str, Binding]:
 
 
 def place(
-    target: Target, scope: str, above: Sequence[Topology], clusters: Sequence[ClusterName], implied: Lane | str | None
+    target: Target,
+    name: str,
+    scope: str,
+    above: Sequence[Topology],
+    root: Manifest,
+    clusters: Sequence[ClusterName],
+    implied: Lane | str | None,
 ) -> Placement | Problem:
-    """Where the objects of an instance on this target go, or why nobody knows. `implied` is the lane of the target's place in the tree."""
+    """Where the objects of an instance `name` go on this target, or why nobody knows.
+
+    `above` are topologies of `root`, who asks; `implied` is the lane of the target's place in the tree. Where containers go to a
+    namespace called by the instance (`ns-services`, §3.6), all that belongs to them does: what a target has is in one place.
+    """
     found = bindings(above, target)
-    namespace = scope or DEFAULT_NAMESPACE
-    named = next((text for binding in found.values() if (text := binding.config.get("cluster"))), "")
-    at = next((b.pointer for b in found.values() if b.config.get("cluster")), ())
-    if not named:
-        named = target.manifest.annotations.get(CLUSTER, "")
-        at = ("metadata", "annotations", CLUSTER)
-    name = target.manifest.name
-    if named:
-        if named not in clusters:
-            known = f"{did_you_mean(named, clusters)}; there are {listed(clusters)}"
-            return Problem(target.manifest.place(at), f"no cluster {shown(named)} is configured{known}")
+    own = found.get(CONTAINER)
+    namespace = name if own is not None and own.config.get(STRATEGY) == NS_SERVICES else scope or DEFAULT_NAMESPACE
+    binding = next((binding for binding in found.values() if binding.config.get("cluster")), None)
+    named = binding.config["cluster"] if binding is not None else target.manifest.annotations.get(CLUSTER, "")
+    if named in clusters:
         return Placement(named, namespace, found)
-    if name in clusters:
-        return Placement(name, namespace, found)
+    if named:
+        theirs = binding is not None and any(binding is one for topology in above for one in topology.bindings)
+        at = (root if theirs else target.manifest).place(binding.pointer if binding is not None else ("metadata", "annotations", CLUSTER))
+        more = f" and {len(clusters) - NAMED} more" if len(clusters) > NAMED else ""
+        known = f"{did_you_mean(named, clusters)}; there are {', '.join(clusters[:NAMED])}{more}"
+        return Problem(at, f"no cluster {shown(named)} is configured{known}")
+    if target.manifest.name in clusters:
+        return Placement(target.manifest.name, namespace, found)
     if isinstance(implied, Lane):
         return Placement(implied.cluster, namespace, found)
     why = implied or "it stands under hub/, which is no cluster"
     return Problem(
-        target.manifest.place(), f"Target {name} has no cluster: {why}. Name one in its binding's config or by annotation {CLUSTER}"
+        target.manifest.place(),
+        f"Target {target.manifest.name} has no cluster: {why}. Name one in its binding's config or by annotation {CLUSTER}",
     )

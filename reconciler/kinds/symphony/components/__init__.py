@@ -237,10 +237,10 @@ def _strategy(part: Part, binding: Binding) -> str:
             pointer = (*part.component.pointer, "type")
             part.faults.add(pointer, f"type is {shown(part.component.type)}, but {binding.provider} takes {only[0]} alone")
         return ""
-    strategy = binding.config.get("deploymentStrategy") or container.SINGLE_POD
+    strategy = binding.config.get(container.STRATEGY) or container.SINGLE_POD
     if strategy not in container.STRATEGIES:
         hint = did_you_mean(strategy, container.STRATEGIES)
-        pointer = (*binding.pointer, "config", "deploymentStrategy")
+        pointer = (*binding.pointer, "config", container.STRATEGY)
         part.faults.add(pointer, f"deploymentStrategy is {shown(strategy)}, must be {listed(container.STRATEGIES)}{hint}", "binding")
         return container.SERVICES
     return strategy

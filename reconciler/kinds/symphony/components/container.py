@@ -24,6 +24,7 @@ from reconciler.kinds.symphony.components.site import Hidden
 from reconciler.kinds.symphony.model import Json
 from reconciler.lib import quantity
 
+STRATEGY: Final = "deploymentStrategy"  # in the config of a binding
 SINGLE_POD: Final = "single-pod"
 SERVICES: Final = "services"
 NS_SERVICES: Final = "ns-services"
