@@ -17,6 +17,8 @@ from .manifest import Manifest
 from .problem import Pointer, Problem
 
 if TYPE_CHECKING:
+    from .told import StatusFunction, Table, TurnFunction
+    from .tree import CheckFunction
     from .view import View
 
 Json = dict[str, Any]
@@ -74,11 +76,15 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is told of a unit: a word, a sentence, and what it waits for. No times: the core adds them."""
+    """What is told of a unit: a word, a sentence, and what it waits for. No times: the core adds them.
+
+    `commit` brought it about: the core adds its author and subject to what it waits for, where they are known.
+    """
 
     state: State
     message: str = ""
     waits_for: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,9 @@ PlanFunction = Callable[["Spec", "View", Instant], Plan]
 class Kind:
     """One API family: which manifests are roots, which are reference, and how a root is planned.
 
-    Manifests of roots and references are never applied as plain objects. Their JSON Schemas are files under `schemas/`.
+    Manifests of roots and references are never applied as plain objects. Their JSON Schemas are files under `schemas/`. What follows
+    `is_root` is pure too, and only tells: a root's status in the shape of its own API, how `get` lists what `tables` name, what a changed
+    record means in a plan, and what is wrong with a whole tree.
     """
 
     name: str
@@ -162,3 +170,7 @@ class Kind:
     roots: tuple[GroupKind, ...] = ()
     references: tuple[GroupKind, ...] = ()
     is_root: Callable[[Manifest], bool] = lambda _: True  # which manifests of the kinds of `roots` are planned
+    status: StatusFunction | None = None
+    tables: tuple[Table, ...] = ()
+    turns: TurnFunction | None = None
+    check: CheckFunction | None = None

@@ -23,7 +23,7 @@ from .report import Report, UnitReport
 from .reports import Reports
 from .settings import Settings
 from .sources import Source
-from .status_files import UNITS_FOLDER, Before, path_of, read_back, unit_file
+from .status_files import UNITS_FOLDER, Before, is_object_path, object_file, object_path, path_of, read_back, unit_file
 from .status_page import Line
 from .wire import Wire
 
@@ -53,8 +53,8 @@ class Rendered(NamedTuple):
     unit: UnitReport
     path: str
     line: Line
-    content: bytes
     essence: Hashable  # what people hear of at once
+    files: dict[str, bytes]  # with that at `path`, if there is one, the object of a root as its own API shows it
 
 
 class Publisher:
@@ -258,15 +258,23 @@ class Publisher:
 
     def _render(self, unit: UnitReport, path: str) -> None:
         commit = self._commit_of(unit)
-        content = unit_file(unit, commit) if path else b""
-        self._rendered[unit.key] = Rendered(unit, path, status_page.line(unit, commit, path), content, _essence(unit))
+        files = {path: unit_file(unit, commit)} if path else {}
+        shown = self.reports.objects.root(unit, commit)
+        link = object_path(unit.key, shown.lane) if shown is not None and path else ""
+        if shown is not None and link:
+            files[link] = object_file(shown.body)
+        elif path and unit.state == "Held":  # perhaps it only cannot be read
+            files.update((old, content) for old, content in self._files.items() if is_object_path(old, unit.key))
+        row = status_page.row_of(shown.table, shown.body, link) if shown is not None and shown.table is not None else None
+        self._rendered[unit.key] = Rendered(unit, path, status_page.line(unit, commit, path, row), _essence(unit), files)
 
     def _changed_files(self, report: Report) -> dict[str, bytes | None]:
         """What must be written so that the branch says what the report does."""
-        wanted = {held.path: held.content for held in self._rendered.values() if held.path}
+        wanted = {path: content for held in self._rendered.values() for path, content in held.files.items()}
         wanted[PAGE] = status_page.page(self.source.settings, report, [held.line for held in self._rendered.values()])
         files: dict[str, bytes | None] = {path: content for path, content in wanted.items() if self._files.get(path) != content}
-        files.update((path, None) for path in self._files if path.startswith(UNITS_FOLDER) and path not in wanted)
+        ours = (path for path in self._files if path.startswith(UNITS_FOLDER) or is_object_path(path))
+        files.update((path, None) for path in ours if path not in wanted)
         return files
 
     def _commit_of(self, unit: UnitReport) -> Commit | None:
@@ -279,7 +287,7 @@ class Publisher:
     def _push(self, files: dict[str, bytes | None], told: object) -> None:
         commit = self.source.desired.commit
         removed = (read_back(self._files[path]) for path, content in files.items() if content is None)
-        changes = [status_page.changed(held.unit) for held in self._rendered.values() if held.path in files]
+        changes = [status_page.changed(held.unit) for held in self._rendered.values() if any(path in files for path in held.files)]
         changes += [status_page.gone(before.key) for before in removed if before is not None]
         found = _COUNT.search(self._files.get(HISTORY, b""))
         count = int(found[1]) + 1 if found and self._tip is not None else 1

@@ -15,13 +15,17 @@ from .clusters import Cluster
 from .identity import ClusterName, Lane, Place, SourceName, UnitKey
 from .kind import Gate, State, Status
 from .lanes import FIRST_WAVE, Item, LaneWork
+from .markdown import plain
 from .messages import Commit
 from .prune import NOT_APPLIED, Waiting
+from .told import LaneTold, PartTold
 from .units import Unit
 
 _WORST: tuple[State, ...] = ("Failed", "Held", "Unknown", "Waiting", "Paused", "Reconciling", "Healthy")
 SHOWN_OBJECTS = 5
-"""How many objects that are not well a unit names."""
+"""How many objects that are not well a lane names."""
+SHOWN_LANES = 8
+"""Of how many lanes the message of a unit speaks: there may be ten thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class ObjectReport:
 
 @dataclass(frozen=True, slots=True)
 class LaneReport:
-    """One unit in one cluster."""
+    """One unit in one cluster, or on one target in it."""
 
     cluster: ClusterName
     state: State
@@ -46,11 +50,12 @@ class LaneReport:
     unwell: tuple[ObjectReport, ...]
     left_alone: tuple[str, ...]
     prune: Waiting | None
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitReport:
-    """One unit. `since` is epoch seconds of its last change of state."""
+    """One unit. `since` is epoch seconds of its last change of state; `cause` is the commit that its plan says has brought it about."""
 
     key: UnitKey
     state: State
@@ -62,6 +67,7 @@ class UnitReport:
     problems: tuple[tuple[Place, str], ...]
     gates: tuple[tuple[Gate, str], ...]  # with the cluster, "" where it concerns all
     record: dict[str, Any] | None
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,11 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Whether all of it is as it should be."""
+        """Whether all of it is as it should be; what somebody has paused is."""
         return (
             not any(self.source_problems.values())
             and all(state == "up" for state, _ in self.clusters.values())
-            and all(unit.state == "Healthy" for unit in self.units)
+            and all(unit.state in ("Healthy", "Paused") for unit in self.units)
         )
 
 
@@ -103,11 +109,8 @@ class Since:
 
 
 def lane_report(work: LaneWork, cluster: Cluster, may_work: str, waiting: Waiting | None) -> LaneReport:
-    """How one unit stands in one cluster. `may_work` says why nothing is done there, "" where it is."""
-    standings = {name: tuple(items) for name, items in work.standings.items() if items}
-    healthy = len(standings.get("healthy", ()))
-    unwell = [*standings.get("failed", ()), *standings.get("blocked", ())]
-    moving = [*standings.get("progressing", ()), *standings.get("pending", ())]
+    """How one unit stands in one lane. `may_work` says why nothing is done there, "" where it is."""
+    unwell, moving = _unwell(work), _moving(work)
     state, message = _lane_state(work, cluster, may_work, waiting, unwell, moving)
     alone = [item for item in work.items.values() if item in work.left_alone] if work.left_alone else []
     left_alone = tuple(f"{item.id}: {path}" for item in alone for path in item.left_alone)
@@ -116,11 +119,42 @@ def lane_report(work: LaneWork, cluster: Cluster, may_work: str, waiting: Waitin
         state=state,
         message=message,
         objects=len(work.items),
-        healthy=healthy,
+        healthy=len(work.standings.get("healthy", ())),
         unwell=tuple(_object(item) for item in [*unwell, *moving][:SHOWN_OBJECTS]),
         left_alone=left_alone[:SHOWN_OBJECTS],
         prune=waiting,
+        target=work.lane.target,
     )
+
+
+def lane_told(work: LaneWork, cluster: Cluster, may_work: str) -> LaneTold:
+    """The same, for a kind that tells of it."""
+    state, message = _lane_state(work, cluster, may_work, None, _unwell(work), _moving(work))
+    healthy = len(work.standings.get("healthy", ()))
+    return LaneTold(work.unit, work.lane, state, message, len(work.items), healthy, lambda: _parts(work))
+
+
+def _parts(work: LaneWork) -> dict[str, PartTold]:
+    """How each part of a lane is."""
+    by_part: dict[str, list[Item]] = {}
+    for item in work.items.values():
+        by_part.setdefault(item.wanted.part, []).append(item)
+    return {part: _part(items) for part, items in by_part.items()}
+
+
+def _part(items: list[Item]) -> PartTold:
+    failed = [item for item in items if item.standing in ("failed", "blocked")]
+    unwell = failed or [item for item in items if item.standing != "healthy"]
+    healthy = sum(item.standing == "healthy" for item in items)
+    return PartTold(len(items), healthy, len(failed), _sentence(unwell) if unwell else "")
+
+
+def _unwell(work: LaneWork) -> list[Item]:
+    return [*work.standings.get("failed", ()), *work.standings.get("blocked", ())]
+
+
+def _moving(work: LaneWork) -> list[Item]:
+    return [*work.standings.get("progressing", ()), *work.standings.get("pending", ())]
 
 
 def _lane_state(
@@ -183,7 +217,7 @@ def unit_report(
         states.append("Unknown")
     state: State = min(states, key=_WORST.index) if states else "Healthy"
     messages = [own.message] if own and own.message else []
-    messages += [f"{lane.cluster}: {lane.message}" for lane in lanes if lane.message and lane.state not in ("Held", "Paused")]
+    messages += _of_lanes(lanes)
     gates = [(gate, "") for gate in (unit.plan.gates if unit.plan else ())]
     gates += [(lane.prune.gate, lane.cluster) for lane in lanes if lane.prune and lane.prune.gate]
     waits = [own.waits_for] if own and own.waits_for else []
@@ -201,7 +235,25 @@ def unit_report(
         problems=problems,
         gates=tuple(gates),
         record=unit.plan.record if unit.plan else None,
+        cause=own.commit if own else "",
     )
+
+
+def _of_lanes(lanes: list[LaneReport]) -> list[str]:
+    """What is to be said of single lanes, those that are worst off first."""
+    said = [lane for lane in lanes if lane.message and lane.state not in ("Held", "Paused")]
+    shown = sorted(said, key=lambda lane: _WORST.index(lane.state))[:SHOWN_LANES] if len(said) > SHOWN_LANES else said
+    texts = [f"{lane.target or lane.cluster}: {lane.message}" for lane in shown]
+    more = len(said) - len(shown)
+    what = "target" if any(lane.target for lane in said) else "cluster"
+    return [*texts, *([f"and {more} more {what}{'' if more == 1 else 's'}"] if more else [])]
+
+
+def waits_for(unit: UnitReport, commit: Commit | None) -> str:
+    """What a unit waits for, and whose commit brought it about, where `commit`, the one that last changed it, is that one."""
+    if not unit.waits_for or commit is None or commit.id != unit.cause:
+        return unit.waits_for
+    return f'{unit.waits_for} ({plain(commit.author, 60)}: "{plain(commit.subject, 80)}")'
 
 
 def prune_report(cluster: Cluster, may_work: str, waiting: Waiting) -> LaneReport:

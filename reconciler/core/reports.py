@@ -11,6 +11,7 @@ from .approvals import BRANCH, OFFERED_LIMIT, idle
 from .clusters import Cluster
 from .identity import ClusterName, UnitKey
 from .kind import Gate, State
+from .objects import Objects
 from .paths import printable
 from .report import Report, Since, UnitReport, lane_key, lane_report, prune_report, unit_report
 from .sources import Source
@@ -26,6 +27,7 @@ class Reports:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.since = Since()
+        self.objects = Objects(engine, self)
         self._units: dict[UnitKey, UnitReport] = {}
         self._touched: dict[UnitKey, None] = {}
 
@@ -113,7 +115,8 @@ class Reports:
             return f"{why}; nothing is written to any cluster until it answers, which is tried at least every minute"
         return store.problem or "waiting for the Lease"
 
-    def _may_work(self, cluster: Cluster, source: Source) -> str:
+    def may_work(self, cluster: Cluster, source: Source) -> str:
+        """Why nothing of a source is done in a cluster, "" where it is."""
         engine = self.engine
         if engine.work.may_work(cluster):
             return "" if source.loaded else f"source {source.name} is to be read first: {source.problem}".rstrip(": ")
@@ -128,13 +131,15 @@ class Reports:
         seen: dict[str, None] = {}
         for lane, work in engine.work.lanes.get(key, {}).items():
             cluster = engine.clusters[lane.cluster]
-            waiting = engine.pruner.waiting.get((key, lane.cluster)) if lane.cluster not in seen else None
-            seen[lane.cluster] = None
-            lanes.append((lane_key(lane), lane_report(work, cluster, self._may_work(cluster, source), waiting)))
+            waiting = None
+            if not lane.target and lane.cluster not in seen:  # what goes from a cluster is nobody's who stays there
+                waiting = engine.pruner.waiting.get((key, lane.cluster))
+                seen[lane.cluster] = None
+            lanes.append((lane_key(lane), lane_report(work, cluster, self.may_work(cluster, source), waiting)))
         for name, cluster in engine.clusters.items():
             waiting = engine.pruner.waiting.get((key, name))
             if waiting is not None and name not in seen:
-                lanes.append(((name, ""), prune_report(cluster, self._may_work(cluster, source), waiting)))
+                lanes.append(((name, ""), prune_report(cluster, self.may_work(cluster, source), waiting)))
         commit = source.desired.commit
         if unit.spec and unit.spec.manifests:
             commit = source.desired.changed_last(unit.spec.manifests) or commit

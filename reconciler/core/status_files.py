@@ -1,4 +1,4 @@
-"""The unit files of the status branch: their names, what they say, and what a later life reads back from them.
+"""The files of the status branch, of units and of objects: their names, what they say, and what a later life reads back from them.
 
 Law of the module: pure and deterministic: the same report gives the same bytes, and no byte depends on when it was asked. A name is
 given to one unit only, also where letters differ in case alone, and never leads out of its folder. Kinds are those that this program
@@ -17,13 +17,15 @@ import re
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
-from .identity import CommitId, UnitKey
+from .identity import CommitId, Lane, UnitKey
 from .kind import State
 from .markdown import plain
 from .messages import Commit
-from .report import LaneReport, UnitReport
+from .report import LaneReport, UnitReport, waits_for
 
+STATUS_FOLDER = "status/"
 UNITS_FOLDER = "status/units/"
+HUB = "hub"  # where objects stand that no cluster is for
 TEXT_LIMIT = 1_000  # characters of one message in a unit file
 LIST_LIMIT = 50  # problems, gates and clusters of one unit
 RECORD_LIMIT_BYTES = 256 << 10
@@ -36,6 +38,7 @@ _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _KEY_LIMIT = 1_000  # characters of a key as written: YAML 1.1 §9.1.3 has 1,024
 _HEAD_LIMIT = 40  # lines that `read_back` looks at
 _MASK = "***"
+_SHORT_KEYS = ("apiVersion", "kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,35 @@ def path_of(key: UnitKey) -> str:
     simple = all(_SIMPLE.fullmatch(part) and not part.endswith(".yaml") for part in (parts if key.is_folder else parts[1:]))
     if kept and simple and sum(map(len, parts)) + len(parts) <= PATH_LIMIT:
         return f"{UNITS_FOLDER}{'/'.join(parts)}.yaml"
-    readable = re.sub(r"[^a-z0-9]+", "-", key.name[:200].lower(), flags=re.ASCII).strip("-")[:60].strip("-")
     # "~" stands in no name that is kept, so that the two sorts never meet.
-    digest = hashlib.sha256(key.text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
-    return f"{UNITS_FOLDER}{readable or 'unit'}~{digest}.yaml"
+    return f"{UNITS_FOLDER}{_readable(key)}~{_short(key.text)}.yaml"
+
+
+def _readable(key: UnitKey) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", key.name[:200].lower(), flags=re.ASCII).strip("-")[:60].strip("-") or "unit"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+def object_path(key: UnitKey, lane: Lane | None) -> str:
+    """Where the object of a root stands on the branch, with its status; `lane` is that of its place in the tree."""
+    where = lane.cluster if lane else HUB
+    parts = [where if _SIMPLE.fullmatch(where) else f"cluster~{_short(where)}", key.group or "core", key.kind]
+    kept = all(_SIMPLE.fullmatch(part) and not part.endswith(".yaml") for part in (key.namespace, key.name) if part)
+    if kept and len(key.namespace) + len(key.name) <= PATH_LIMIT:
+        parts += [key.namespace, key.name] if key.namespace else [key.name]
+    else:
+        parts.append(f"{_readable(key)}~{_short(key.text)}")
+    return f"{STATUS_FOLDER}{'/'.join(parts)}.yaml"
+
+
+def is_object_path(path: str, key: UnitKey | None = None) -> bool:
+    """Whether this is what `object_path` gives to a key (None: to any), whatever its lane."""
+    parts = path.split("/")
+    mine = path.startswith(STATUS_FOLDER) and not path.startswith(UNITS_FOLDER) and len(parts) >= 5 and path.endswith(".yaml")
+    return mine and (key is None or object_path(key, None).split("/")[2:] == parts[2:])
 
 
 # -- writing ----------
@@ -93,7 +121,7 @@ def unit_file(unit: UnitReport, commit: Commit | None) -> bytes:
         "subject": plain(commit.subject, 200) if commit else "",
         "author": plain(commit.author, 100) if commit else "",
         "message": plain(unit.message, TEXT_LIMIT),
-        "waitsFor": plain(unit.waits_for, TEXT_LIMIT),
+        "waitsFor": plain(waits_for(unit, commit), TEXT_LIMIT),
         "clusters": [_lane(lane) for lane in unit.lanes[:LIST_LIMIT]],
         "moreClusters": max(0, len(unit.lanes) - LIST_LIMIT),
         "problems": [{"at": str(place), "message": plain(text, TEXT_LIMIT)} for place, text in unit.problems[:LIST_LIMIT]],
@@ -102,15 +130,22 @@ def unit_file(unit: UnitReport, commit: Commit | None) -> bytes:
             _filled({"name": gate.name, "cluster": cluster, "revision": gate.revision, "message": plain(gate.message, TEXT_LIMIT)})
             for gate, cluster in unit.gates[:LIST_LIMIT]
         ],
-        "record": _record(unit.record) if unit.record is not None and not key.is_folder else None,
+        "record": _bounded(unit.record) if unit.record is not None and not key.is_folder else None,
     }
     return ("\n".join(_block(_filled(value), "")) + "\n").encode("utf-8", "replace")
+
+
+def object_file(body: dict[str, Any]) -> bytes:
+    """The file of an object with its status."""
+    shown = {key: held if key in _SHORT_KEYS else _bounded(held) for key, held in body.items()}
+    return ("\n".join(_block(shown, "")) + "\n").encode("utf-8", "replace")
 
 
 def _lane(lane: LaneReport) -> dict[str, Any]:
     pruning = {"objects": lane.prune.count, "of": lane.prune.of, "reason": plain(lane.prune.reason, TEXT_LIMIT)} if lane.prune else None
     return {
         "name": lane.cluster,
+        **({"target": lane.target} if lane.target else {}),
         "state": lane.state,
         "objects": lane.objects,
         "healthy": lane.healthy,
@@ -139,14 +174,14 @@ def _filled(value: dict[str, Any]) -> dict[str, Any]:
     return {key: held for key, held in value.items() if held not in ("", None, [], 0)}
 
 
-def _record(record: dict[str, Any]) -> Any:
-    masked = _masked(record, 0)
+def _bounded(value: Any) -> Any:
+    masked = _masked(value, 0)
     size = len(json.dumps(masked))
     return masked if size <= RECORD_LIMIT_BYTES else f"not shown: {size:,} bytes, more than {RECORD_LIMIT_BYTES:,}"
 
 
 def _masked(value: Any, depth: int) -> Any:
-    """A record without the values of Secrets that it may hold."""
+    """A value without the values of Secrets that it may hold, its keys in order: what was read back has them in another."""
     if depth > 50:
         return "not shown: nested too deep"
     if isinstance(value, list):
@@ -156,7 +191,7 @@ def _masked(value: Any, depth: int) -> Any:
     secret = value.get("kind") == "Secret"
     return {
         key: dict.fromkeys(held, _MASK) if secret and key in ("data", "stringData") and isinstance(held, dict) else _masked(held, depth + 1)
-        for key, held in sorted(value.items())  # a record that was read back has its keys in another order
+        for key, held in sorted(value.items())
     }
 
 

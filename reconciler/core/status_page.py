@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from .approvals import Idle
 from .identity import UnitKey
-from .kind import State
+from .kind import Json, State
 from .markdown import escaped, message_text
 from .messages import Commit
-from .report import Report, UnitReport
+from .report import Report, UnitReport, waits_for
 from .settings import SourceSettings
 from .status_files import instant
+from .told import Table
 
 PAGE_LIMIT_BYTES = 1_000_000
 LIST_LIMIT = 100  # of those who wait, and of problems
@@ -37,17 +38,35 @@ class Line:
     row: str
     waits: tuple[str, ...]
     problems: tuple[str, ...]
+    of_its_own: tuple[str, str, str] | None = None  # title and head of the table of its kind, and its row there
 
 
-def line(unit: UnitReport, commit: Commit | None, link: str) -> Line:
+def row_of(table: Table, body: Json, link: str) -> tuple[str, str, str]:
+    """The row of a root in the table of its kind, with the title and the head of that. `link` is the path of its object's file."""
+    columns = [column for column in table.columns if column.page or not column.wide]
+    metadata = body["metadata"]
+    name = escaped("/".join(filter(None, (metadata.get("namespace"), metadata["name"]))), 120)
+    cells = [f"[{name}]({link})" if link else name]
+    for column in columns:
+        text = escaped(column.text(body)[:7] if column.form == "commit" else column.text(body), CELL_LIMIT)
+        cells.append(f"`{text}`" if column.form == "commit" and text else text)
+    heads = ["NAME", *(column.name for column in columns)]
+    head = f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}\n"
+    return table.plural.capitalize(), head, f"| {' | '.join(cells)} |\n"
+
+
+def line(unit: UnitReport, commit: Commit | None, link: str, row_of_its_own: tuple[str, str, str] | None = None) -> Line:
     """Render one unit. `link` is its file's path, "" where it has none."""
+    waiting = waits_for(unit, commit)
     name = escaped(str(unit.key), 120)
     shown = f"[{name}]({link})" if link else name
     revision = f"`{commit.id[:7]}`" if commit else ""
-    row = f"| {shown} | {_clusters(unit)} | {unit.state} | {instant(unit.since)} | {revision} | {escaped(_why(unit), CELL_LIMIT)} |\n"
-    waits = [f"* **{name}**: {escaped(unit.waits_for, 2 * CELL_LIMIT)}\n"] if unit.waits_for and unit.gates else []
+    why = escaped(_why(unit, waiting), CELL_LIMIT)
+    row = f"| {shown} | {_clusters(unit)} | {unit.state} | {instant(unit.since)} | {revision} | {why} |\n"
+    waits = [f"* **{name}**: {escaped(waiting, 2 * CELL_LIMIT)}\n"] if waiting and (unit.gates or unit.cause) else []
     waits += [f"  * {escaped(gate.message, CELL_LIMIT)} (revision `{_digest(gate.revision)}`)\n" for gate, _ in unit.gates[:10]]
-    return Line(unit.key, unit.state, row, tuple(waits), tuple(f"* {escaped(text, 2 * CELL_LIMIT)}\n" for text in _problems(unit)))
+    problems = tuple(f"* {escaped(text, 2 * CELL_LIMIT)}\n" for text in _problems(unit))
+    return Line(unit.key, unit.state, row, tuple(waits), problems, row_of_its_own)
 
 
 def page(settings: SourceSettings, report: Report, lines: Sequence[Line]) -> bytes:
@@ -65,7 +84,14 @@ def page(settings: SourceSettings, report: Report, lines: Sequence[Line]) -> byt
     idle = report.idle.get(settings.name, ())
     parts += _section("Problems", [text for held in lines for text in held.problems] + _approvals(idle, spent=False))
     parts += _section("Approvals that have done their work", _approvals(idle, spent=True))
-    parts += _table([held for state in _ORDER for held in lines if held.state == state], sum(len(part.encode()) for part in parts))
+    rows: dict[tuple[str, str], list[str]] = {}
+    for held in lines:
+        if held.of_its_own is not None:
+            title, head, row = held.of_its_own
+            rows.setdefault((title, head), []).append(row)
+    rows["Units", _HEAD] = [held.row for state in _ORDER for held in lines if held.state == state]
+    for (title, head), of_it in rows.items():
+        parts += _table(title, head, of_it, sum(len(part.encode("utf-8", "replace")) for part in parts))
     return "".join(parts).encode("utf-8", "replace")
 
 
@@ -92,18 +118,18 @@ def _section(title: str, items: list[str]) -> list[str]:
     return [f"## {title}\n\n", *items[:LIST_LIMIT], *more, "\n"]
 
 
-def _table(lines: list[Line], used: int) -> list[str]:
-    if not lines:
+def _table(title: str, head: str, rows: list[str], used: int) -> list[str]:
+    if not rows:
         return []
-    parts = ["## Units\n\n", _HEAD]
+    parts = [f"## {title}\n\n", head]
     room = PAGE_LIMIT_BYTES - used - 500
-    for number, held in enumerate(lines):
-        room -= len(held.row.encode("utf-8", "replace"))
+    for number, row in enumerate(rows):
+        room -= len(row.encode("utf-8", "replace"))
         if room < 0:
-            parts.append(f"\n… and {len(lines) - number} more\n")
+            parts.append(f"\n… and {len(rows) - number} more\n")
             break
-        parts.append(held.row)
-    return parts
+        parts.append(row)
+    return [*parts, "\n"] if title != "Units" else parts
 
 
 def _clusters(unit: UnitReport) -> str:
@@ -112,9 +138,9 @@ def _clusters(unit: UnitReport) -> str:
     return " ".join(escaped(name, 60) for name in names[:CLUSTERS_SHOWN]) + more
 
 
-def _why(unit: UnitReport) -> str:
+def _why(unit: UnitReport, waiting: str) -> str:
     held = [lane.message for lane in unit.lanes if lane.state == "Held" and lane.message]
-    return unit.waits_for or "; ".join(dict.fromkeys([*held, *([unit.message] if unit.message else [])]))
+    return waiting or "; ".join(dict.fromkeys([*held, *([unit.message] if unit.message else [])]))
 
 
 def _problems(unit: UnitReport) -> list[str]:

@@ -28,6 +28,7 @@ from reconciler.core.messages import (
     ReadFiles,
     RefsListed,
 )
+from reconciler.core.objects import Shown
 from reconciler.core.publish import Publisher
 from reconciler.core.report import LaneReport, Report, Since, UnitReport
 from reconciler.core.reports import Reports
@@ -75,6 +76,13 @@ class Engine:
     store: Store = field(default_factory=Store)
 
 
+class Objects:
+    """Units alone, without objects of kinds that have a status."""
+
+    def root(self, unit: UnitReport, commit: Commit | None) -> Shown | None:
+        return None
+
+
 class Told:
     """Stands where the engine's reports stand: a table of units, and the real memory of since when."""
 
@@ -84,6 +92,7 @@ class Told:
         self.engine = Engine(Store(installation))
         self.since = Since()
         self.settled = True
+        self.objects = Objects()
         self.units: dict[UnitKey, UnitReport] = {}
         self.described: dict[UnitKey, UnitReport] = {}
 

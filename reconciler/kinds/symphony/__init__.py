@@ -10,7 +10,7 @@ from reconciler.core.identity import Instant
 from reconciler.core.kind import Kind, Plan, Spec
 from reconciler.core.view import View
 
-from . import hosts, instances
+from . import hosts, instances, status
 from .model import (
     CATALOG,
     CATALOG_VERSION,
@@ -37,4 +37,6 @@ SYMPHONY = Kind(
     roots=(INSTANCE, TARGET),
     references=(SOLUTION, SOLUTION_VERSION, SOLUTION_CONTAINER, INSTANCE_HISTORY, DEVICE, CATALOG, CATALOG_VERSION),
     is_root=lambda manifest: manifest.kind == INSTANCE.kind or hosts.has_components(manifest),
+    status=status.status,
+    tables=status.TABLES,
 )

@@ -127,7 +127,7 @@ class _Planning:
         text = f"blocked since {after.commit[:7]}" + (f"; {self.turn.says}" if self.turn.says else "")
         frozen = _frozen(after, standing.write(after), Held(text, place, paused=True))
         waits = "a commit that clears spec.stage" if self.turn.due_at is None else self.turn.says
-        return replace(frozen, status=Status("Paused", text, waits))
+        return replace(frozen, status=Status("Paused", text, waits, after.commit))
 
     def standing(self) -> Plan:
         """A stage, and the targets that it has."""
