@@ -30,7 +30,7 @@ NAMES = 3  # of units in a line that tells of many
 ONE_LINE = {"Healthy": 6, "Reconciling": 1, "Unknown": 1}
 """So many units may reach a state within one second on lines of their own."""
 FAULTS_LINES = 4
-TIME_COLUMNS, WHO_COLUMNS = 11, (10, 30)
+TIME_COLUMNS, WHO_COLUMNS = 11, (18, 30)
 _WORST = ("Failed", "Held", "Unknown", "Waiting", "Paused", "Reconciling", "Healthy")
 
 

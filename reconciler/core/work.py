@@ -147,6 +147,9 @@ class Work:
         if not item.gone and item.work.stand(item, standing, message, item.place, holds_back=holds_back):
             self._on_moved(item.work.unit, item.work.lane.cluster)
             self._stir(item.work)
+            for other in self.claims.of(item.ref) if item.ref is not None else ():
+                if other is not item and other.phase == "done" and self.claims.rival(item.ref, other) is item:
+                    self._stand_back(other, item)  # it stands as we do
 
     def object_changed(self, cluster: Cluster, old: Live | None, new: Live | None) -> None:
         """A live object of ours has changed: whoever wants it looks again."""

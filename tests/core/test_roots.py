@@ -20,9 +20,9 @@ def note(name: str, text: str = "") -> str:
     return manifest("example.org/v1", "Note", name, "default", text=text)
 
 
-def namespace(name: str) -> Wanted:
+def namespace(name: str, path: str = "rendered") -> Wanted:
     body = f'{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{name}"}}}}'.encode()
-    return Wanted(ObjectId("", "Namespace", "", name), "v1", body, "made", Place("rendered"), policy=Policy(yields=True))
+    return Wanted(ObjectId("", "Namespace", "", name), "v1", body, "made", Place(path), policy=Policy(yields=True))
 
 
 # -- names and absence ----------
@@ -192,6 +192,22 @@ def test_what_yields_gives_way_to_who_writes_it() -> None:
     live = world.get("shop", "namespaces", namespace="")
     assert live is not None and "/Folder//a" in live["metadata"]["annotations"]["reconciler.dev/owner"]
     assert all(unit.state == "Healthy" for unit in daemon.report.units)
+
+
+def shares_its_namespace(spec: Spec, view: View, now: Instant) -> Plan:
+    made = namespace("shop", {"s": "b", "two": "a"}[spec.key.name])  # who is planned first comes second here
+    return Plan({EU: (made, want(spec, view, spec.key.name))})
+
+
+def test_who_gives_way_stands_as_who_is_first() -> None:
+    """Also for who only asks, to whom no event tells that the other one is well."""
+    world, daemon = world_of(shares_its_namespace, {"s/two.yaml": manifest("example.org/v1", "Step", "two", "default")})
+    world.settle(daemon)
+    reader = world.daemon("reader", act=False)
+    world.run(10)
+    assert {str(unit.key): (unit.state, unit.message) for unit in reader.report.units} == dict.fromkeys(
+        ("Step/s", "Step/two", "k"), ("Healthy", "")
+    )
 
 
 # -- what would happen ----------

@@ -113,7 +113,7 @@ def _deploy(face: Face, root: Manifest, source: Source, target: Target, placemen
         whose = target.manifest if fault.whose == "binding" and fault.pointer[:5] in theirs else root
         manifest = source.manifest if fault.whose == "solution" else whose
         problems.append(Problem(_place(manifest, fault.pointer), fault.message, fault.severity))
-    wanted = [_namespace(name, source.manifest) for name in rendered.namespaces if name != "default"]
+    wanted = [_namespace(name, target.manifest) for name in rendered.namespaces if name != "default"]
     for object in rendered.objects:
         made, wrong = _wanted(object, source.manifest)
         wanted.append(made)
@@ -136,7 +136,10 @@ def _place(manifest: Manifest, pointer: Pointer) -> Place:
 
 @lru_cache(maxsize=KEPT)
 def _namespace(name: str, manifest: Manifest) -> Wanted:
-    """The namespace that objects live in. Others may put something there too, so it stays when the instance goes."""
+    """The namespace that objects live in. Others may put something there too, so it stays when the instance goes.
+
+    Whatever stands on a target, the target asks for it: where it is written does not move with versions and instances.
+    """
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": {PRUNE: "disabled"}}}
     json = msgspec.json.encode(body)
     id = ObjectId("", "Namespace", "", name)
