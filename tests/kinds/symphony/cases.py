@@ -294,7 +294,7 @@ def target_text(name: str, target: Json) -> str:
 
 
 def _dump(body: Json) -> str:
-    return yaml.dump(body, sort_keys=False, width=200)
+    return str(yaml.dump(body, Dumper=yaml.CSafeDumper, sort_keys=False, width=200))
 
 
 # -- what is told ----------
