@@ -41,7 +41,7 @@ from reconciler.core.problem import Problem
 from reconciler.core.settings import Commits
 from reconciler.core.types import Types
 from reconciler.core.units import lane_of_path
-from reconciler.core.view import Approved, Lanes, NotYet, View, ask_again
+from reconciler.core.view import Approved, Lanes, NotYet, Question, View, ask_again
 from reconciler.kinds.symphony import SYMPHONY
 
 Json = dict[str, Any]
@@ -151,7 +151,13 @@ class Told:
         metadata = {"name": ref.id.name, "namespace": ref.id.namespace, "uid": "1", "resourceVersion": version}
         return Live(Resource("", "v1", "Secret", "secrets", True), msgspec.json.encode({"metadata": metadata, "data": coded}))
 
-    def forget_live(self, ref: ObjectRef) -> None:
+    has_helm = False
+    urls: tuple[str, ...] = ()
+
+    def chart_of(self, chart: Any) -> Any:
+        raise AssertionError("without helm nobody asks this")
+
+    def forget(self, question: Question) -> None:
         raise AssertionError("no kind asks this")
 
     def health_of(self, unit: UnitKey, lane: Lane, wanted: Wanted) -> Health:

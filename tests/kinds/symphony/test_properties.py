@@ -208,7 +208,7 @@ def test_a_third_plan_is_the_same_to_the_last_object(history: list[Json]) -> Non
 
 @settings(max_examples=25)
 @given(histories, changes, st.booleans())
-def test_what_was_not_asked_changes_nothing(history: list[Json], change: Json, is_other: bool) -> None:  # noqa: FBT001 - drawn
+def test_what_was_not_asked_changes_nothing(history: list[Json], change: Json, is_other: bool) -> None:
     life = Life()
     for one in history:
         life.step(one)
