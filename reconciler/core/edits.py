@@ -34,7 +34,7 @@ LANDED, OFFERED, REFUSED = "landed", "offered", "refused: "
 
 UNKNOWN_BASE_SECONDS, UNKNOWN_CAP_SECONDS = 1.0, 60.0
 """Before another look where nobody knows, or somebody else was faster: a push onto the commit that was searched is never wrong."""
-REFUSED_BASE_SECONDS, REFUSED_CAP_SECONDS = 30.0, 3600.0
+REFUSED_BASE_SECONDS, REFUSED_CAP_SECONDS = 30.0, 600.0
 """Before another try of what a branch refuses: nothing tells when its protection ends."""
 SEEN_SECONDS = 60.0
 """For so long after a push of ours to the branch that is followed nothing more is pushed onto the commit that it replaced."""
@@ -115,7 +115,7 @@ class Edits:
 
     def run(self) -> None:
         """Do what is due: look, then push or offer."""
-        taken = {name: self._taken(source) for name, source in self._sources.items()}
+        taken: dict[SourceName, int] = {}
         for unit, edits in self.asked.items():
             source = self._sources[unit.source]
             commit = source.desired.commit
@@ -132,13 +132,21 @@ class Edits:
                     continue
                 elif self._is_direct(held):
                     self._push(source, held, commit.id)
-                elif source.refs is not None and (held.has_turn or self._is_there(source, held) or taken[source.name] < OFFERED_LIMIT):
-                    taken[source.name] += not held.has_turn and not self._is_there(source, held)
+                elif source.refs is not None and (held.has_turn or self._gets_turn(source, held, taken)):
                     held.has_turn = True
                     self._offer(source, held, commit.id)
 
+    def _gets_turn(self, source: Source, held: Asked, taken: dict[SourceName, int]) -> bool:
+        """Whether one more branch may be offered; those come first that an earlier life has offered. `taken` counts, by source."""
+        if self._is_there(source, held):
+            return True
+        if source.name not in taken:
+            taken[source.name] = self._taken(source)
+        taken[source.name] += 1
+        return taken[source.name] <= OFFERED_LIMIT
+
     def _taken(self, source: Source) -> int:
-        """How many branches are offered; those first that an earlier life has offered."""
+        """How many branches are offered, in this life or an earlier one."""
         mine = (held for unit, edits in self.asked.items() if unit.source == source.name for held in edits.values())
         offered = (held for held in mine if held.state != LANDED and not self._is_direct(held))
         return sum(held.has_turn or self._is_there(source, held) for held in offered)
@@ -213,6 +221,7 @@ class Edits:
                 self._seen(source.name, tip)
                 self._again(source, held, answer.message, refused=True)
             else:
+                self._has_moved(source, tip)  # perhaps; if nobody looks, since the edit is asked for no more, that ends by itself
                 self._again(source, held, answer.message, lambda: self._look(source, held, source.settings.ref, tip))
 
         self._send(source, held.edit, held.unit, made, source.settings.ref, tip, tip, pushed)
@@ -220,7 +229,8 @@ class Edits:
     def _has_moved(self, source: Source, tip: CommitId) -> None:
         """The branch that is followed is elsewhere now: it is read soon, and until then nothing is pushed onto where it was."""
         source.hint()
-        self.wire.after(("edits", source.name), SEEN_SECONDS, lambda: self._seen(source.name, tip))
+        if self._onto.get(source.name) == tip:
+            self.wire.after(("edits", source.name), SEEN_SECONDS, lambda: self._seen(source.name, tip))
 
     def _seen(self, source: SourceName, tip: CommitId) -> None:
         if self._onto.get(source) == tip:
@@ -249,7 +259,10 @@ class Edits:
                 self._again(source, held, answer.message, lambda: self._look(source, held, ref, tip), refused=refused)
 
         def found(answer: TrailerFound) -> None:
-            if answer.commit is not None and not isinstance(answer.commit, GitFailure):
+            if isinstance(answer.commit, GitFailure):
+                held.busy = False
+                self._again(source, held, answer.commit.message, refused=answer.commit.permanent)
+            elif answer.commit is not None:
                 offered()
             else:
                 self._send(source, edit, held.unit, made, ref, at, tip, pushed)
@@ -319,6 +332,7 @@ class Edits:
         seconds = self.wire.jitter.back_off(held.failures, base, cap)
         self.wire.after(("edit", held.unit, held.edit.key), seconds, then or (lambda: self._due(held)))
         if refused:
+            held.done = None  # what was offered is looked at again: then it is told so
             self._refuse(source, held, why)
 
     def _due(self, held: Asked) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.core.approvals import BRANCH
+from reconciler.core.edits import BRANCH as EDITS
 from reconciler.core.identity import CommitId
 from reconciler.core.ownership import MANAGED_BY
 from reconciler.core.prune import PROTECTED
@@ -58,17 +59,18 @@ class Approver:
         if self._after_seconds is None:
             return
         for ref, tip in list(self._world.repo.refs.items()):
-            if ref.startswith(BRANCH) and (ref, tip) not in self._seen:
+            if ref.startswith((BRANCH, EDITS)) and (ref, tip) not in self._seen:
                 self._seen[ref, tip] = None
                 self.pending += 1
                 self._world.after(self._after_seconds, lambda ref=ref, tip=tip: self._approve(ref, tip))  # type: ignore[misc]
 
     def _approve(self, ref: str, tip: CommitId) -> None:
         self.pending -= 1
-        gate = ref.removeprefix(BRANCH)
         leader = self._world.leader
-        waiting = [] if leader is None else [found.name for unit in leader.report.units for found, _ in unit.gates]
-        if self._world.repo.refs.get(ref) != tip or (leader is not None and gate not in waiting):
+        units = () if leader is None else leader.report.units
+        waiting = [BRANCH + found.name for unit in units for found, _ in unit.gates]
+        is_asked = ref in waiting or any(ref.removeprefix("refs/heads/") in unit.waits_for for unit in units)
+        if self._world.repo.refs.get(ref) != tip or (leader is not None and not is_asked):
             return  # it waits no more, or for something else
         self._world.repo.merge(ref)
         self._timeline.tell("person", PERSON, f"merges {ref.removeprefix('refs/heads/')}: approved by a simulated person")

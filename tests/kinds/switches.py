@@ -9,11 +9,13 @@ It wants a ConfigMap that says the stage as Git has it. State table:
 
 | record | what is seen | plan |
 |---|---|---|
-| none, or of another `then` | `stage` is not `then` | record the key and the commit; nothing is asked for yet |
+| not of this `then` | `stage` is not `then` | record the key and the commit; nothing is asked for yet |
 | key, not done | edit not landed | asks for the edit; says what came of it so far |
 | key, not done | edit landed | record done |
 | key, done | whatever `stage` is | nothing more is asked for, ever: people may go back |
 | any | manifest gone | wants nothing, no record |
+
+Keys are never forgotten: a history that is rewritten may bring an old wish back.
 """
 
 from __future__ import annotations
@@ -42,15 +44,17 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:
     body = root.body()["spec"]
     stage, then = body["stage"], body["then"]
     here = {spec.lane: (_config_map(spec, stage),)}
-    mine, record = key(root.name, then), spec.record
-    if record is None or record["key"] != mine:
-        return Plan(here, record=record if stage == then else {"key": mine, "since": spec.commit, "done": False})
-    if record["done"]:
+    mine, record = key(root.name, then), spec.record or {}
+    held = record.get(mine)
+    if held is None:
+        return Plan(here, record=spec.record if stage == then else {**record, mine: {"since": spec.commit, "done": False}})
+    if held["done"]:
         return Plan(here, record=record, status=Status("Healthy", "done"))
     if view.commits == "record" or view.edit(mine) == "landed":
-        return Plan(here, record={**record, "done": True})
-    edit = Edit(mine, root, ("spec", "stage"), then, f"Let {root.name} be {then}", CommitId(record["since"]), body.get("offer", False))
-    return Plan(here, record=record, edits=(edit,), status=Status("Reconciling", view.edit(mine)))
+        return Plan(here, record={**record, mine: {**held, "done": True}})
+    edit = Edit(mine, root, ("spec", "stage"), then, f"Let {root.name} be {then}", CommitId(held["since"]), body.get("offer", False))
+    state = view.edit(mine)
+    return Plan(here, record=record, edits=(edit,), status=Status("Waiting" if state == "offered" else "Reconciling", state))
 
 
 def _config_map(spec: Spec, stage: str) -> Wanted:
