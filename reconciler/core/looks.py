@@ -1,11 +1,12 @@
 """Looking before a first apply: what stands under a name, whoever owns it.
 
 Law of the module: every question is answered once, with an object (metadata only), nothing, or why nobody knows; what is refused is no
-absence. Few are looked for one by one, many of a kind by one list.
+absence. Few are looked for one by one, many of a kind by one list: what comes while enough of them are under way waits for these.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .clusters import Cluster
 
 LOOK_SINGLY = 3
-"""Up to so many objects of a kind are looked for one by one; more are worth a list of the kind."""
+"""Up to so many objects of a kind are looked for one by one, and no more while so many are; more are worth a list of the kind."""
 
 LOOK_HOLD_SECONDS = 30.0
 """How long a question waits for others about its kind: one list answers all of a first install, yet no stream of events may hold it up."""
@@ -38,6 +39,7 @@ class Looks:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._waiting: dict[GroupKind, list[tuple[ObjectId, Looked]]] = {}
+        self._under_way: Counter[GroupKind] = Counter()  # questions asked, a list for as many as make one
         self._since = 0.0
 
     def ask(self, resource: Resource, id: ObjectId, then: Looked) -> None:
@@ -53,8 +55,9 @@ class Looks:
             return
         if not all_gathered and self._cluster.wire.now.steady < self._since + LOOK_HOLD_SECONDS:
             return
-        looks, self._waiting = self._waiting, {}
-        for kind, wanted in looks.items():
+        ready = [kind for kind in self._waiting if self._under_way[kind] < LOOK_SINGLY]
+        for kind in ready:
+            wanted = self._waiting.pop(kind)
             resource = found.preferred.get(kind)
             if resource is None:
                 for _, then in wanted:
@@ -66,7 +69,10 @@ class Looks:
                 self._all(resource, wanted, {}, "")
 
     def _one(self, resource: Resource, id: ObjectId, then: Looked) -> None:
+        self._under_way[resource.group_kind] += 1
+
         def answered(answer: Answer) -> None:
+            self._under_way[resource.group_kind] -= 1
             if answer.status == 404:
                 then(None)
             elif answer.status == 200:
@@ -80,7 +86,10 @@ class Looks:
         self._cluster.ask("GET", resource.path(id), answered, accept=METADATA_ONLY)
 
     def _all(self, resource: Resource, wanted: list[tuple[ObjectId, Looked]], found: dict[ObjectId, Live], token: str) -> None:
+        self._under_way[resource.group_kind] += LOOK_SINGLY
+
         def answered(answer: Answer) -> None:
+            self._under_way[resource.group_kind] -= LOOK_SINGLY
             problem = answer.error or f"the API server answers {answer.status}"
             if answer.status == 200:
                 try:

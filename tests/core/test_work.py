@@ -46,6 +46,20 @@ def test_a_first_install_lists_each_kind_once_however_many_objects_it_has() -> N
     assert daemon.requests("GET", "/configmaps/c") == daemon.requests("GET", "/secrets/s") == []
 
 
+def test_looks_that_come_one_after_the_other_wait_for_those_under_way() -> None:
+    """A fleet's namespaces come one by one, and what is wanted in each asks at once: no more are under way, and one list answers them."""
+    world, daemon = started({"keep/k.yaml": config_map("k")})
+    world.rule(asks("GET", "/configmaps/c"), lambda _, perform: perform(), times=20, seconds=20.0)
+    for i in range(9):
+        world.commit({f"f{i}/c.yaml": config_map(f"c{i}")})
+        world.run(1)
+    lists = [r for r in daemon.requests("GET", MAPS_EVERYWHERE) if "PartialObjectMetadataList" in r.accept]
+    assert len(daemon.requests("GET", "/configmaps/c")) == 3 and applied(daemon) == ["k"]
+    world.run(30)
+    assert len(daemon.requests("GET", "/configmaps/c")) == 3 and sorted(applied(daemon)) == [*(f"c{i}" for i in range(9)), "k"]
+    assert len([r for r in daemon.requests("GET", MAPS_EVERYWHERE) if "PartialObjectMetadataList" in r.accept]) == len(lists) + 1
+
+
 # -- order ----------
 
 
