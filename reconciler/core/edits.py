@@ -92,11 +92,15 @@ class Edits:
     @property
     def moving(self) -> bool:
         """Whether anything will come of an edit without a person."""
-        return bool(self._onto) or any(
+        return any(self._is_at(source, tip) for source, tip in self._onto.items()) or any(
             not held.state and (held.busy or held.has_turn or self._is_direct(held))
             for edits in self.asked.values()
             for held in edits.values()
         )
+
+    def _is_at(self, source: SourceName, tip: CommitId) -> bool:
+        commit = self._sources[source].desired.commit
+        return commit is not None and commit.id == tip
 
     def waits(self, unit: UnitKey) -> tuple[str, ...]:
         """What of a unit's edits people must do or know."""

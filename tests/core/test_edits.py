@@ -94,6 +94,17 @@ def test_a_scalar_is_committed_to_the_branch(world: World) -> None:
     assert sum(isinstance(effect, FindTrailer) for effect in daemon.sent) == 1
 
 
+def test_once_it_is_read_nothing_moves_any_more(world: World) -> None:
+    """`run --once` ends then, and not when the patience with a lost push does."""
+    daemon = start(world)
+    world.commit({"demo.yaml": file()})
+    world.until(lambda: bool(pushes(daemon)))
+    assert not daemon.report.settled
+    world.until(lambda: stage(world) == "b")
+    world.run(10)
+    assert daemon.report.settled
+
+
 def test_in_a_folder_of_the_repository(world: World) -> None:
     daemon = start(world, path="deploy")
     world.commit({"demo.yaml": file()})
