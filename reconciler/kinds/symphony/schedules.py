@@ -63,14 +63,15 @@ def scheduled(instance: Instance, fired: Mapping[str, Fired], spec: Spec, view: 
         return Scheduled(stage, {**fired, text: _done(held)})
     subject = f"Clear stage {stage} of Instance {spec.key.name}, as scheduled"
     edit = Edit(key, instance.manifest, ("spec", "stage"), "", subject, CommitId(held.commit))
-    return Scheduled(stage, fired, (edit,), says=f"its schedule {text} has come; {_said(state, view.commits)}")
+    return Scheduled(stage, fired, (edit,), says=f"its schedule {text} has come; {said(state, view.commits)}")
 
 
 def _done(fired: Fired) -> Fired:
     return fired if fired.done else msgspec.structs.replace(fired, done=True)
 
 
-def _said(state: str, commits: str) -> str:
+def said(state: str, commits: str) -> str:
+    """What becomes of an edit, for people."""
     if state == "offered":
         return "merge the branch that is offered"
     return state or ("the commit is being made" if commits == "direct" else "a branch is being made")
