@@ -291,9 +291,8 @@ class Engine:
 
     def _planned(self, unit: Unit) -> None:
         if unit.plan is not None:
-            for lane, wanted in unit.plan.wanted.items():
-                if not isinstance(wanted, Held):
-                    self._need_kinds(self.clusters[lane.cluster])
+            for name in {lane.cluster: None for lane, wanted in unit.plan.wanted.items() if not isinstance(wanted, Held)}:
+                self._need_kinds(self.clusters[name])
             self._offer(unit)
         for name in self.clusters:
             self.pruner.look(unit.key, name)

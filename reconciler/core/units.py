@@ -266,12 +266,15 @@ class Units:
         """Act on a plan from now on."""
         old, unit.plan = unit.plan, plan
         self._note(unit)
+        before = old.wanted if old else {}
         for lane, wanted in plan.wanted.items():
+            if lane in before and wanted == before[lane]:
+                continue  # of ten thousand lanes a plan changes few
             if isinstance(wanted, Held):
                 self.work.hold(unit.key, lane, wanted)
             else:
                 self.work.want(unit.key, lane, wanted)
-        for lane in old.wanted if old else ():
+        for lane in before:
             if lane not in plan.wanted:
                 self.work.drop(unit.key, lane)
         self._on_plan(unit)

@@ -64,6 +64,7 @@ class Work:
         self._on_moved = on_moved
         self._busy: dict[ClusterName, dict[LaneWork, None]] = {name: {} for name in clusters}
         self.flights: dict[ObjectRef, Item] = {}
+        self._stuck: dict[tuple[ClusterName, str], dict[Item, None]] = {}  # by namespace: who waits for it, or was refused in it
 
     # -- what is wanted ----------
 
@@ -123,6 +124,7 @@ class Work:
 
     def _unclaim(self, item: Item) -> None:
         if item.ref is not None:
+            self._stuck.get((item.ref.cluster, item.ref.id.namespace), {}).pop(item, None)
             self._check_rivals(self.claims.remove(item.ref, item))
             item.id = None
 
@@ -144,6 +146,8 @@ class Work:
 
     def stand(self, item: Item, standing: Standing, message: str = "", *, holds_back: bool = True) -> None:
         """Say where an object stands, and whether later waves wait for it while it is not healthy."""
+        if standing == "blocked" and not item.gone:
+            self._stick(item)
         if not item.gone and item.work.stand(item, standing, message, item.place, holds_back=holds_back):
             self._on_moved(item.work.unit, item.work.lane.cluster)
             self._stir(item.work)
@@ -168,10 +172,13 @@ class Work:
                 self.check(item)
 
     def _namespace_came(self, cluster: Cluster, name: str) -> None:
-        for work in self.all_lanes(cluster.name):
-            for item in [*work.standings.get("blocked", ()), *work.waits]:
-                if item.id is not None and item.id.namespace == name:
-                    self.check(item)
+        for item in self._stuck.pop((cluster.name, name), ()):
+            if item.standing == "blocked" or item.phase == "wait":
+                self.check(item)
+
+    def _stick(self, item: Item) -> None:
+        if item.ref is not None:
+            self._stuck.setdefault((item.ref.cluster, item.ref.id.namespace), {})[item] = None
 
     def cluster_changed(self, cluster: Cluster) -> None:
         """Reachability, discovery or a full list has changed: what waited for the cluster is checked again."""
@@ -207,13 +214,12 @@ class Work:
             if not busy:
                 cluster.looks.flush(all_gathered=True)
                 continue
-            moving = [work for work in busy if work.held is None and self.sources[work.unit.source].loaded]
-            for work in moving:
+            for work in list(islice((work for work in busy if work.checks and self._moves(work)), budget)):
                 for item in list(islice(work.checks, budget)):
                     budget -= 1
                     self._check(item)
-            cluster.looks.flush(all_gathered=not any(work.checks for work in moving))
-            self._act(cluster, moving)
+            cluster.looks.flush(all_gathered=not any(work.checks and self._moves(work) for work in busy))
+            self._act(cluster, list(busy))
             for work in [work for work in busy if not work.checks and not work.acts and not work.heals]:
                 del busy[work]
         if budget <= 0:
@@ -225,12 +231,17 @@ class Work:
             return self.store.ready
         return self.store.leading and self.store.pins.get(cluster.name) == ""
 
+    def _moves(self, work: LaneWork) -> bool:
+        return work.held is None and self.sources[work.unit.source].loaded
+
     def _act(self, cluster: Cluster, turns: list[LaneWork]) -> None:
         while turns and cluster.is_open:
             still = []
             for work in turns:
                 if not cluster.slots.free:
                     return
+                if not (work.acts or work.heals) or not self._moves(work):
+                    continue
                 item = work.next_act(in_order=self.settings.act) if cluster.may_act(work.unit) else None
                 if item is None:
                     continue
@@ -261,6 +272,7 @@ class Work:
                 self._need(cluster, item)
         elif self._namespace_is_coming(cluster, item.id.namespace):
             item.work.move(item, "wait")
+            self._stick(item)
             namespace = cluster.owned(ObjectId("", "Namespace", "", item.id.namespace))
             self.stand(item, "pending", f"waits for Namespace {item.id.namespace}{f', which {namespace.going}' if namespace else ''}")
         else:

@@ -36,7 +36,8 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:
     """Plan one Instance."""
     made = _plan(spec, view, now)
     # What stands in a cluster that is no longer configured stays there, out of reach: it stops nothing elsewhere.
-    wanted = {lane: wants for lane, wants in made.wanted.items() if lane.cluster in view.clusters}
+    clusters = view.clusters
+    wanted = {lane: wants for lane, wants in made.wanted.items() if lane.cluster in clusters}
     return made if len(wanted) == len(made.wanted) else replace(made, wanted=wanted)
 
 
