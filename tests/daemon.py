@@ -25,7 +25,7 @@ from reconciler.core.kind import Kind
 from reconciler.core.manifest import Checks, ManifestFile, parse
 from reconciler.core.messages import Answer, Effect, Input, OpenWatch, Request
 from reconciler.core.report import Report, UnitReport
-from reconciler.core.settings import ClusterSettings, Settings, SourceSettings
+from reconciler.core.settings import ClusterSettings, Commits, Settings, SourceSettings
 from reconciler.core.types import Types
 from reconciler.kinds import KINDS
 from reconciler.shell import Shell
@@ -62,10 +62,11 @@ class Daemon:
         entropy: bytes | None = None,
         status_branch: str = "reconciler-status",
         status_seconds: float = 1.0,
+        commits: Commits = "propose",
     ) -> None:
         names = [ClusterName(name) for name in clusters]
         self.settings = Settings(
-            sources=(SourceSettings(SOURCE, url, path=path, poll_seconds=poll_seconds, status_branch=status_branch),),
+            sources=(SourceSettings(SOURCE, url, path=path, poll_seconds=poll_seconds, status_branch=status_branch, commits=commits),),
             clusters=tuple(ClusterSettings(name, default=name == names[0]) for name in names),
             identity=identity,
             home=names[0],

@@ -21,19 +21,23 @@ if TYPE_CHECKING:
 
     from reconciler.sim.demo import World
 
+TOURS = ("basics", "stages")
 FOLDER = Path("demo")
 STOP_SECONDS = 10.0
 LAST_LINES = 20  # of the log, where something went wrong
 
 
 @click.command()
+@click.argument("tour", type=click.Choice(TOURS), default=TOURS[0])
 @click.option("--keep", is_flag=True, help=f"Leave everything running in ./{FOLDER} until Ctrl-C, to look around and to push to.")
-def demo(*, keep: bool) -> None:
+def demo(tour: str, *, keep: bool) -> None:
     """See it work: three embedded clusters, a Git server and a daemon, in less than a minute.
 
-    Commits are pushed, and what follows is shown and checked: a version rolls out, a broken file is held, an edit by hand is healed,
-    a deletion is pruned, a mass deletion waits for a merge. Needs Git and nothing else; nothing leaves this machine. Exit code 0 if
-    everything that is told was seen to be so, else 1.
+    Commits are pushed, and what follows is shown and checked. The tour basics: a version rolls out, a broken file is held, an edit by
+    hand is healed, a deletion is pruned, a mass deletion waits for a merge. The tour stages: a Symphony instance is blocked, goes from
+    ring to ring, another is a canary on a share of its targets, a third waits for its time.
+
+    Needs Git and nothing else; nothing leaves this machine. Exit code 0 if everything that is told was seen to be so, else 1.
     """
     import asyncio
 
@@ -47,18 +51,18 @@ def demo(*, keep: bool) -> None:
     code = 1
     try:
         top.mkdir(exist_ok=True)
-        code = asyncio.run(_interruptible(top, keep=keep))
+        code = asyncio.run(_interruptible(top, tour, keep=keep))
     finally:
         shutil.rmtree(top)
     sys.exit(code)
 
 
-async def _interruptible(top: Path, *, keep: bool) -> int:
+async def _interruptible(top: Path, tour: str, *, keep: bool) -> int:
     """The demo, which Ctrl-C and SIGTERM end in good order."""
     import asyncio
     import signal
 
-    task = asyncio.ensure_future(_demo(top, keep=keep))
+    task = asyncio.ensure_future(_demo(top, tour, keep=keep))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
@@ -68,17 +72,21 @@ async def _interruptible(top: Path, *, keep: bool) -> int:
         return 1
 
 
-async def _demo(top: Path, *, keep: bool) -> int:
-    from reconciler.sim.demo import ACTS, Trouble, Unseen, play, world
+async def _demo(top: Path, tour: str, *, keep: bool) -> int:
+    from reconciler.sim.demo import TOURS as STORIES
+    from reconciler.sim.demo import Trouble, Unseen, play, world
+
+    acts = STORIES[tour]
 
     try:
         async with world(top, _daemon) as made:
             _welcome(made)
-            await play(made, ACTS, _say)
+            await play(made, acts, _say)
             click.echo()
             await made.git("fetch", "--quiet", "origin")
             commits = await made.git("rev-list", "--count", "origin/reconciler-status")
-            click.echo(f"{len(ACTS)} of {len(ACTS)} told and checked in {made.now - made.begun:.0f}s. Status branch: {commits} commits.")
+            click.echo(f"{len(acts)} of {len(acts)} told and checked in {made.now - made.begun:.0f}s. Status branch: {commits} commits.")
+            click.echo("".join(f"More: reconciler demo {other}\n" for other in TOURS if other != tour), nl=False)
             if keep:
                 await _keep(made)
     except (Unseen, Trouble) as error:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.sim.demo import ACTS, Unseen, play, world
+from reconciler.cli.demo import TOURS as OFFERED
+from reconciler.sim.demo import ACTS, STAGES, TOURS, Act, Unseen, play, world
 from reconciler.sim.gitserver import installed
 from tests.waiting import until
 
@@ -28,13 +29,14 @@ def environment(folder: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
 
 
-def test_everything_it_tells_is_so_and_nothing_is_left(tmp_path: Path) -> None:
-    done = subprocess.run(DEMO, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=60)
+@pytest.mark.parametrize(("tour", "acts"), TOURS.items())
+def test_everything_it_tells_is_so_and_nothing_is_left(tour: str, acts: tuple[Act, ...], tmp_path: Path) -> None:
+    done = subprocess.run([*DEMO, tour], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     story = done.stdout.split("\n\n")[1].splitlines()
-    assert [line[0] for line in story if not line.startswith(" ")] == [str(number) for number in range(1, len(ACTS) + 1)]
+    assert [line[0] for line in story if not line.startswith(" ")] == [str(number) for number in range(1, len(acts) + 1)]
     assert max(len(line) for line in story) <= 80
-    assert f"{len(ACTS)} of {len(ACTS)} told and checked" in done.stdout
+    assert f"{len(acts)} of {len(acts)} told and checked" in done.stdout
     assert "\x1b" not in done.stdout, "colour is for a terminal"
     assert list(tmp_path.iterdir()) == []
 
@@ -96,6 +98,17 @@ def test_what_does_not_come_to_be_is_not_told(tmp_path: Path) -> None:
     assert "Shop 1.0" in told[0]
 
 
+def test_no_instance_is_told_to_stand_where_nothing_does(tmp_path: Path) -> None:
+    """The tour over stages, likewise: a daemon that does nothing has blocked nothing."""
+
+    async def main() -> None:
+        async with world(tmp_path, idle) as made:
+            await play(made, STAGES, lambda _: None, limit_seconds=0.2)
+
+    with pytest.raises(Unseen, match=r"Instance/gated on both, after 0.2 s:\n  expected  blocked, on no target\n  seen      not blocked"):
+        asyncio.run(main())
+
+
 def test_a_daemon_that_falls_over_ends_the_story(tmp_path: Path) -> None:
     async def main() -> None:
         async with world(tmp_path, broken) as made:
@@ -106,6 +119,11 @@ def test_a_daemon_that_falls_over_ends_the_story(tmp_path: Path) -> None:
 
 
 def test_the_story_is_about_the_example_repository() -> None:
-    """Every folder that it speaks of is there."""
-    folders = {fact.unit for act in ACTS for fact in act.facts}
-    assert [folder for folder in sorted(folders) if not (ROOT / "example-repo" / folder).is_dir()] == []
+    """Every unit that it speaks of is there."""
+    units = {fact.unit for acts in TOURS.values() for act in acts for fact in act.facts}
+    folders = [unit.replace("Instance/", "stages/") for unit in sorted(units)]
+    assert [folder for folder in folders if not (ROOT / "example-repo" / folder).is_dir()] == []
+
+
+def test_the_command_knows_all_tours() -> None:
+    assert tuple(TOURS) == OFFERED

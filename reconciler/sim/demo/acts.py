@@ -24,13 +24,13 @@ Edit = Callable[[World], None]
 # -- what a person does ----------
 
 
-def committed(*edits: Edit) -> Do:
-    """Edits, committed under the act's title, and pushed."""
+def committed(*edits: Edit, paths: tuple[str, ...] = ()) -> Do:
+    """Edits, committed under the act's title, and pushed; of these paths alone, where some are given."""
 
     async def do(world: World, title: str) -> str:
         for edit in edits:
             edit(world)
-        return await world.push(title)
+        return await world.push(title, *paths)
 
     return do
 

@@ -65,6 +65,11 @@ class World:
         """Seconds on a clock that does not jump."""
         return self._clock.now().steady
 
+    @property
+    def wall(self) -> float:
+        """What the calendar says, in epoch seconds."""
+        return self._clock.now().wall
+
     # -- clusters ----------
 
     def get(self, cluster: str, path: str) -> Json:
@@ -74,10 +79,10 @@ class World:
         return found
 
     def owned(self, cluster: str, unit: str) -> list[Json]:
-        """The live objects that the daemon applied for a folder."""
+        """The live objects that the daemon applied for a unit."""
         store = self._fronts[cluster].cluster.store
         objects = [entry.obj for storage in store.storages() for entry in store.entries(storage)]
-        return [obj for obj in objects if _is_owned(obj, ClusterName(cluster), folder(SOURCE, unit))]
+        return [obj for obj in objects if _is_owned(obj, ClusterName(cluster), key(unit))]
 
     async def by_hand(self, cluster: str, path: str, patch: Json) -> Json:
         """A merge patch, sent as kubectl sends it."""
@@ -111,9 +116,9 @@ class World:
             raise Trouble(f"{' '.join(command)}: {err.decode(errors='replace').strip()}")
         return out.decode(errors="replace").strip()
 
-    async def push(self, subject: str) -> str:
-        """Commit everything as it lies in the clone, push it, and return the commit's first seven digits."""
-        await self.git("add", "--all")
+    async def push(self, subject: str, *paths: str) -> str:
+        """Commit these paths (without any: everything) as they lie in the clone, push, and return the commit's first seven digits."""
+        await self.git("add", *(paths or ("--all",)))
         await self.git("commit", "--quiet", "-m", subject)
         await self.git("push", "--quiet", "origin", "HEAD")
         return self.tip("main")[:7]
@@ -131,11 +136,22 @@ class World:
         except (KeyError, ValueError):
             return None
 
+    def commit(self, branch: str) -> tuple[str, float]:
+        """The message of the commit that a branch is at, and when it was made, in epoch seconds."""
+        found = pygit2.Repository(str(self._served))[self.tip(branch)].peel(pygit2.Commit)
+        return found.message, found.commit_time
+
     def status(self, unit: str) -> Json:
-        """What the status branch says of a folder; nothing where it says nothing yet."""
-        text = self.read(STATUS_BRANCH, path_of(folder(SOURCE, unit)))
+        """What the status branch says of a unit; nothing where it says nothing yet."""
+        text = self.read(STATUS_BRANCH, path_of(key(unit)))
         found: Json = yaml.load(text).documents[0].value if text else {}
         return found
+
+
+def key(unit: str) -> UnitKey:
+    """The unit that people call so: an Instance, or a folder."""
+    kind, _, name = unit.partition("/")
+    return UnitKey(SOURCE, "solution.symphony", kind, "", name) if kind == "Instance" else folder(SOURCE, unit)
 
 
 def _is_owned(obj: Json, cluster: ClusterName, unit: UnitKey) -> bool:
@@ -188,4 +204,4 @@ def configuration(url: str) -> str:
     """The daemon's configuration, as an operator would write it."""
     clusters = "".join(f"  - {{name: {name}, kubeconfig: kubeconfig, context: {name}}}\n" for name in CLUSTERS)
     clusters = clusters.replace("context: eu}", "context: eu, default: true}")
-    return f"sources:\n  - {{name: {SOURCE}, url: {url}, poll: 1s}}\nclusters:\n{clusters}status: {{every: 1s}}\n"
+    return f"sources:\n  - {{name: {SOURCE}, url: {url}, poll: 1s, commits: direct}}\nclusters:\n{clusters}status: {{every: 1s}}\n"
