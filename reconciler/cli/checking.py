@@ -6,14 +6,16 @@ a place that no cluster is for, a policy that cannot be read. The words are thos
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from reconciler.core.approvals import APPROVAL
-from reconciler.core.identity import Lane, Place
+from reconciler.core.identity import GroupKind, Lane, Place
+from reconciler.core.kind import Kind
 from reconciler.core.manifest import Manifest, ManifestFile
 from reconciler.core.problem import Problem, did_you_mean
 from reconciler.core.settings import Settings
+from reconciler.core.tree import Tree
 from reconciler.core.types import Types
 from reconciler.core.units import lane_of_path
 from reconciler.core.wanted import read
@@ -35,8 +37,14 @@ class Checked:
         return sum(problem.severity == severity for problem in self.problems)
 
 
-def check(files: Iterable[ManifestFile], types: Types, settings: Settings | None) -> Checked:
-    """Check a whole tree; with `settings`, also whether its places fit the clusters that are configured."""
+Before = Callable[[Manifest], Manifest | None]
+"""An object as it was until the commit that last changed it; None where nobody knows."""
+
+
+def check(
+    files: Iterable[ManifestFile], types: Types, settings: Settings | None, kinds: tuple[Kind, ...] = (), before: Before = lambda _: None
+) -> Checked:
+    """Check a whole tree; with `settings`, also whether its places fit the clusters that are configured; with what `kinds` check."""
     files = list(files)
     problems: dict[Problem, None] = {}
     for file in files:
@@ -48,8 +56,26 @@ def check(files: Iterable[ManifestFile], types: Types, settings: Settings | None
         problems.update(dict.fromkeys(_misplaced(manifests, settings)))
         problems.update(dict.fromkeys(_approvals(manifests, settings)))
     problems.update(dict.fromkeys(_twice(manifests, types, settings)))
+    tree = _tree(manifests, settings, before)
+    problems.update((problem, None) for kind in kinds if kind.check is not None for problem in kind.check(tree))
     others = tuple(place for file in files for place in file.others)
     return Checked(len(files), len(manifests), tuple(sorted(problems, key=lambda problem: (problem.place, problem.message))), others)
+
+
+def _tree(manifests: list[Manifest], settings: Settings | None, before: Before) -> Tree:
+    """The tree as kinds check it. Where no clusters are known, none but those that a path names is."""
+    by_kind: dict[GroupKind, list[Manifest]] = {}
+    for manifest in sorted(manifests, key=lambda one: (one.path, one.index)):
+        by_kind.setdefault(GroupKind(manifest.group, manifest.kind), []).append(manifest)
+    names = tuple(cluster.name for cluster in settings.clusters) if settings else None
+    default = settings.default_cluster if settings else None
+
+    def lane_of(manifest: Manifest) -> Lane | str | None:
+        known = names if names is not None else _path_in_source(manifest.path).split("/")[1:2]
+        path = manifest.path if names is not None else _path_in_source(manifest.path)
+        return lane_of_path(path, {str(name): None for name in known}, default.name if default else None)
+
+    return Tree({kind: tuple(of_it) for kind, of_it in by_kind.items()}, names, lane_of, before)
 
 
 def _misplaced(manifests: list[Manifest], settings: Settings) -> Iterable[Problem]:
@@ -105,10 +131,14 @@ def _key(manifest: Manifest, types: Types, settings: Settings | None) -> Key:
 
 def _where(path: str, settings: Settings | None) -> str:
     """The cluster that a path leads to, or a stand-in for it."""
-    if settings is None:  # nobody has said where in the tree a source begins, so that such a folder counts wherever it stands
-        parts = path.split("/")
-        path = "/".join(parts[next((at for at, part in enumerate(parts) if part in ("clusters", "hub")), 0) :])
+    path = path if settings is not None else _path_in_source(path)
     names = [str(cluster.name) for cluster in settings.clusters] if settings else path.split("/")[1:2]
     default = settings.default_cluster if settings else None
     lane = lane_of_path(path, dict.fromkeys(names), default.name if default else "(default)")
     return lane.cluster if isinstance(lane, Lane) else "(hub)" if lane is None else "(nowhere)"
+
+
+def _path_in_source(path: str) -> str:
+    """Nobody has said where in the tree a source begins, so a folder `clusters` or `hub` counts wherever it stands."""
+    parts = path.split("/")
+    return "/".join(parts[next((at for at, part in enumerate(parts) if part in ("clusters", "hub")), 0) :])

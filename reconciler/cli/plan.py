@@ -14,7 +14,7 @@ import click
 from .options import Where, output, span, where
 
 if TYPE_CHECKING:
-    from .planned import Planned, Step, UnitPlan, Verb
+    from .planned import Counted, Planned, Step, UnitPlan, Verb
     from .tables import Format
 
 _WORDS: dict[Verb, str] = {"change": "changed", "create": "created", "delete": "deleted"}
@@ -77,7 +77,8 @@ def as_text(plan: Planned, limit: int | None) -> list[str]:
             lines.append(f"{name}  nothing")
             continue
         for number, unit in enumerate(units):
-            lines.append(fitted(f"{name if number == 0 else ' ' * len(name)}  {unit.unit}", limit))
+            head = f"   {unit.head}" if unit.head else ""
+            lines.append(fitted(f"{name if number == 0 else ' ' * len(name)}  {unit.unit}{head}", limit))
             lines += _unit_lines(unit, " " * (len(name) + 4), limit)
     if plan.troubles:
         lines.append("")
@@ -105,7 +106,7 @@ def _summary(plan: Planned) -> str:
 def _unit_lines(unit: UnitPlan, indent: str, limit: int | None) -> list[str]:
     from .tables import fitted
 
-    lines: list[str] = []
+    lines = _turn_lines(unit.turns, indent, limit)
     files = dict.fromkeys(step.file for step in unit.steps)
     waves = len(dict.fromkeys(step.wave for step in unit.steps if step.file)) > 1
     for file in files:
@@ -116,6 +117,24 @@ def _unit_lines(unit: UnitPlan, indent: str, limit: int | None) -> list[str]:
     if unit.approval:
         lines.append(fitted(f"{indent}waits for an approval: {unit.waits} (reconciler approve {unit.approval.name})", limit))
     return [*lines, *(fitted(f"{indent}left alone: {text}", limit) for text in unit.left_alone)]
+
+
+def _turn_lines(turns: tuple[Counted, ...], indent: str, limit: int | None) -> list[str]:
+    """Who gets what, and who leaves; a hint below its line, for it must be read in full."""
+    from .tables import aligned, painted, wrapped
+
+    rows = [(one.turn.who, one.turn.what + _deleted(one)) for one in turns]
+    lines: list[str] = []
+    for one, line in zip(turns, aligned(rows, indent, limit), strict=True):
+        lines.append(painted(line, "-") if one.turn.leaves else line)
+        lines += wrapped(f"({one.turn.hint})", indent + "  ", limit) if one.turn.hint else []
+    return lines
+
+
+def _deleted(one: Counted) -> str:
+    if not one.turn.leaves:
+        return ""
+    return f": {one.deleted} object{'' if one.deleted == 1 else 's'} deleted"
 
 
 def _step_lines(steps: list[Step], indent: str, limit: int | None, *, waves: bool) -> list[str]:

@@ -20,7 +20,8 @@ from reconciler.core.lanes import Item, LaneWork
 from reconciler.core.messages import Commit
 from reconciler.core.observed import Live
 from reconciler.core.ownership import RESERVED_ANNOTATIONS
-from reconciler.core.report import Report
+from reconciler.core.report import Report, UnitReport
+from reconciler.core.told import Turn
 from reconciler.core.wanted import PRUNE
 
 Verb = Literal["create", "change", "delete", "keep"]
@@ -52,10 +53,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What a changed record means for some on a cluster, in the words of its kind, and how many objects are deleted by that."""
+
+    turn: Turn
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
 class UnitPlan:
-    """What changes of one unit in one cluster, in the order in which it would happen."""
+    """What changes of one unit in one cluster, in the order in which it would happen. `head` is of the unit as a whole."""
 
     unit: UnitKey
+    head: str
+    turns: tuple[Counted, ...]
     steps: tuple[Step, ...]
     left_alone: tuple[str, ...]
     approval: Gate | None  # that its deletions need
@@ -105,16 +116,27 @@ class Planned:
 def read(engine: Engine, report: Report) -> Planned:
     """Read it off."""
     leftovers = engine.pruner.leftovers()
+    turns = {unit.key: found for unit in report.units if (found := _turns(engine, unit))}
     clusters: dict[ClusterName, tuple[UnitPlan, ...]] = {}
     for name in engine.clusters:
         keys = {work.unit: None for work in engine.work.all_lanes(name)}
         keys |= {key: None for key, cluster in leftovers if cluster == name}
-        units = [_unit(engine, key, name, leftovers.get((key, name), [])) for key in sorted(keys)]
-        clusters[name] = tuple(unit for unit in units if unit.steps or unit.left_alone)
+        keys |= {key: None for key, found in turns.items() if any(turn.cluster == name for turn in found)}
+        units = [_unit(engine, key, name, leftovers.get((key, name), []), turns.get(key, ())) for key in sorted(keys)]
+        clusters[name] = tuple(unit for unit in units if unit.steps or unit.left_alone or unit.turns)
     return Planned(report.commits, clusters, tuple(_troubles(engine, report)))
 
 
-def _unit(engine: Engine, key: UnitKey, cluster: ClusterName, leftover: list[Live]) -> UnitPlan:
+def _turns(engine: Engine, report: UnitReport) -> tuple[Turn, ...]:
+    """What its kind says of the record that a unit would have, beside the one that is stored."""
+    unit, key = engine.units.units.get(report.key), report.key.text
+    if unit is None or unit.kind.turns is None or key not in engine.store.supposed:
+        return ()
+    held = engine.store.records.get(key)
+    return unit.kind.turns(engine.store.supposed[key], held.value if held else None)
+
+
+def _unit(engine: Engine, key: UnitKey, cluster: ClusterName, leftover: list[Live], turns: tuple[Turn, ...]) -> UnitPlan:
     lanes = [work for lane, work in engine.work.lanes.get(key, {}).items() if lane.cluster == cluster]
     items = [item for work in lanes if work.held is None for item in work.items.values()]
     steps = [_step(item) for item in items if item.planned in ("create", "change")]
@@ -124,7 +146,11 @@ def _unit(engine: Engine, key: UnitKey, cluster: ClusterName, leftover: list[Liv
     steps.sort(key=lambda step: (VERBS.index(step.verb) > 1, step.wave, step.file, step.place or Place(""), step.object))
     alone = tuple(f"{item.id}: {text}" for item in items for text in item.left_alone)
     gate = waiting.gate if waiting and waiting.gate and not _approved(engine, key, waiting.gate, cluster) else None
-    return UnitPlan(key, tuple(steps), alone, gate, waiting.reason if waiting and gate else "")
+    here = (turn for turn in turns if turn.cluster == cluster)
+    gone = [step.object.namespace for step in steps if step.verb == "delete"]
+    counted = tuple(Counted(turn, sum(namespace in turn.leaves for namespace in gone)) for turn in here)
+    head = next((turn.what for turn in turns if not turn.cluster), "")
+    return UnitPlan(key, head, counted, tuple(steps), alone, gate, waiting.reason if waiting and gate else "")
 
 
 def _approved(engine: Engine, key: UnitKey, gate: Gate, cluster: ClusterName) -> bool:
@@ -225,6 +251,11 @@ def as_data(plan: Planned) -> dict[str, Any]:
 def _unit_data(unit: UnitPlan) -> dict[str, Any]:
     return {
         "unit": str(unit.unit),
+        **({"change": unit.head} if unit.head else {}),
+        "turns": [
+            {"who": one.turn.who, "what": one.turn.what, "leaves": list(one.turn.leaves), "deleted": one.deleted, "hint": one.turn.hint}
+            for one in unit.turns
+        ],
         "steps": [
             {
                 "change": step.verb,

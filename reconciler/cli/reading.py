@@ -22,6 +22,7 @@ from reconciler.core.publish import HISTORY
 from reconciler.core.report import Report
 from reconciler.core.status_files import UNITS_FOLDER, Before, read_back
 from reconciler.errors import ConfigError
+from reconciler.kinds import KINDS
 
 from . import revision, terminal
 from .assembly import assemble, repositories
@@ -100,10 +101,17 @@ def _aimed(config: Config, cache: Path, target: Target) -> tuple[Config, dict[So
 def _as_published(engine: Engine, opened: Mapping[SourceName, Repository]) -> Report:
     """The report, with what only the daemon knows and tells on its status branch.
 
-    That is: since when each unit has been so, and which commit changed it last (a first read knows no commit but the newest).
+    That is: since when each unit has been so, and which commit changed it last (a first read knows no commit but the newest). For the
+    objects of our kinds, which are few, history is asked.
     """
     commits: dict[UnitKey, Commit] = {}
+    ours = [of for kind in KINDS for of in (*kind.roots, *kind.references)]
     for name, source in engine.sources.items():
+        paths = dict.fromkeys(manifest.path for at, manifest in engine.reports.objects.manifests(ours) if at == name)
+        if paths and source.desired.commit is not None:
+            with closing(opened[name]) as repository:
+                source.desired.learn(repository.last_changed(source.desired.commit.id, paths))
+            engine.reports.touch_all()
         ref = f"refs/heads/{source.settings.status_branch}"
         tip = (source.refs or {}).get(ref)
         if not source.settings.status_branch or tip is None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from reconciler.core.messages import Commit
-from reconciler.core.report import Report, UnitReport
+from reconciler.core.report import Report, UnitReport, waits_for
 from reconciler.lib import durations
 from reconciler.lib.plain import plain
 
@@ -77,14 +77,14 @@ def _row(unit: UnitReport, now: float, *, wide: bool) -> tuple[str, ...]:
     since = tables.moment(unit.since) if wide else durations.brief(now - unit.since)
     commit = (unit.commit.id if wide else unit.commit.id[:SHORT]) if unit.commit else ""
     clusters = " ".join(dict.fromkeys(lane.cluster for lane in unit.lanes))
-    return (str(unit.key), clusters, unit.state, since, commit, unit.waits_for or unit.message)
+    return (str(unit.key), clusters, unit.state, since, commit, waits_for(unit, unit.commit) or unit.message)
 
 
 def _below(unit: UnitReport) -> list[str]:
     """What one line of the table could not say: further problems, fields left alone."""
     lines = [f"{place}  {message}" for place, message in unit.problems[1:]]
     for lane in unit.lanes:
-        lines += [f"{unit.key} on {lane.cluster}: left alone: {text}" for text in lane.left_alone]
+        lines += [f"{unit.key} on {lane.target or lane.cluster}: left alone: {text}" for text in lane.left_alone]
     return lines
 
 
@@ -135,7 +135,7 @@ def _unit_data(unit: UnitReport) -> dict[str, Any]:
         "name": unit.key.name,
         "state": unit.state,
         "message": unit.message,
-        "waitsFor": unit.waits_for,
+        "waitsFor": waits_for(unit, unit.commit),
         "since": tables.moment(unit.since),
         "commit": commit_data(unit.commit),
         "problems": [{"place": str(place), "message": message} for place, message in unit.problems],
@@ -145,6 +145,7 @@ def _unit_data(unit: UnitReport) -> dict[str, Any]:
         "clusters": [
             {
                 "cluster": lane.cluster,
+                **({"target": lane.target} if lane.target else {}),
                 "state": lane.state,
                 "message": lane.message,
                 "objects": lane.objects,

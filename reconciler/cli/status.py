@@ -6,7 +6,7 @@ Law of the module: read-only; works whether or not a daemon runs.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -53,22 +53,36 @@ def get(
 ) -> None:
     """List the objects of a KIND that Git wants, on every cluster, and how each is.
 
-    KIND is as for kubectl: deployment, deployments, Deployment.apps. Exit code 1 where there are none.
+    KIND is as for kubectl: deployment, deployments, Deployment.apps. Instances, targets and solutions are listed as Symphony lists
+    them; -o yaml prints them with their status. Exit code 1 where there are none.
     """
-    from . import listing, reading, tables
+    from . import listing, reading, sorts, tables
 
     pick = listing.Pick(kind.lower(), name, namespace, cluster)
-    (rows, kinds, now), timed_out = reading.look(
-        at.load(), at.cache, timeout, lambda engine, report: (listing.rows(engine, pick), listing.kinds(engine), report.at)
-    )
+    sort = sorts.sort_of(kind)
+    known: list[str] = []
+    config = at.load()
+    if sort is not None:
+        asked = sort
+        (found, now), timed_out = reading.look(
+            config, at.cache, timeout, lambda engine, report: (sorts.find(engine, report, asked, pick), report.at)
+        )
+        data: Any = sorts.as_data(found, pick)
+        lines = sorts.as_text(found, sort, now, tables.columns(), wide=output == "wide") if found else []
+    else:
+        (rows, known, now), timed_out = reading.look(
+            config, at.cache, timeout, lambda engine, report: (listing.rows(engine, pick), listing.kinds(engine), report.at)
+        )
+        data = [listing.as_data(row) for row in rows]
+        lines = listing.as_text(rows, now, tables.columns(), wide=output == "wide") if rows else []
     if timed_out:
         click.echo(f"not all of it was known after {timeout:g} seconds", err=True)
     if output in ("json", "yaml"):
-        tables.show([listing.as_data(row) for row in rows], output)
-    elif rows:
-        for line in listing.as_text(rows, now, tables.columns(), wide=output == "wide"):
-            click.echo(line)
-    else:
-        click.echo(f"Git wants no {kind}" + (f" {name}" if name else "") + f"; kinds that it wants: {', '.join(kinds) or 'none'}", err=True)
-    if timed_out or not rows:
+        tables.show(data, output)
+    for line in lines if output in ("table", "wide") else ():
+        click.echo(line)
+    if not lines and output in ("table", "wide"):
+        besides = "" if sort is not None else f"; kinds that it wants: {', '.join(known) or 'none'}"
+        click.echo(f"Git {'wants' if sort is None else 'has'} no {kind}{f' {name}' if name else ''}{besides}", err=True)
+    if timed_out or not lines:
         sys.exit(1)

@@ -27,9 +27,11 @@ MESSAGE_MIN = 30  # columns of a message beside its place; with less room it beg
 COLUMN_MIN = 8  # a column gives way no further
 _COLOURS = {
     "Healthy": "green",
+    "Succeeded": "green",
     "Reconciling": "cyan",
     "Waiting": "yellow",
     "Paused": "yellow",
+    "Blocked": "yellow",
     "Held": "yellow",
     "Failed": "red",
     "Unknown": "magenta",
@@ -123,6 +125,14 @@ def _squeezed(widths: list[int], room: int) -> list[int]:
             break
         made[widest] -= 1
     return made
+
+
+def wrapped(text: str, indent: str, limit: int | None) -> list[str]:
+    """Text that must be read in full, on as many lines as the terminal needs, what follows the first a little further in."""
+    text = plain(text)
+    if limit is None or not text:
+        return [indent + text] if text else []
+    return textwrap.wrap(text, limit, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
 
 
 def fitted(text: str, limit: int | None) -> str:

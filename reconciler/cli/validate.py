@@ -20,10 +20,10 @@ from .options import CONFIG, output
 if TYPE_CHECKING:
     from reconciler.adapters.git import Parse
     from reconciler.core.identity import BlobId
-    from reconciler.core.manifest import Checks, ManifestFile
+    from reconciler.core.manifest import Checks, Manifest, ManifestFile
     from reconciler.core.settings import Settings
 
-    from .checking import Checked
+    from .checking import Before, Checked
     from .tables import Format
     from .terminal import Say
 
@@ -42,9 +42,12 @@ _NO_MANIFEST = "no manifest: neither apiVersion nor kind"
 def validate(paths: tuple[Path, ...], *, config: Path | None, strict: bool, output: Format) -> None:
     """Check manifests in folders or files (default: here), without a cluster: YAML, schemas, names, objects written twice.
 
-    What .reconcilerignore leaves out is left out. Exit code 1 where there are errors. With -o wide, documents that are no
-    manifests are listed too.
+    And what objects say of each other: Solutions and Targets that are not there, stages that mean nobody, fields that may not
+    change since the last commit. What .reconcilerignore leaves out is left out. Exit code 1 where there are errors. With -o wide,
+    documents that are no manifests are listed too.
     """
+    from reconciler.kinds import KINDS
+
     from . import checking, tables, terminal
     from .assembly import checks
 
@@ -52,7 +55,9 @@ def validate(paths: tuple[Path, ...], *, config: Path | None, strict: bool, outp
     assert against.types is not None
     with terminal.progress("reading files") as say:
         trees = _trees(paths or (Path(),), against, say)
-        found = [(root, checking.check(files.values(), against.types, settings)) for root, files in trees.items()]
+        found = [
+            (root, checking.check(files.values(), against.types, settings, KINDS, _before(root))) for root, files in trees.items()
+        ]
     if output in ("table", "wide"):
         for line in _as_text(found, wide=output == "wide"):
             click.echo(line)
@@ -130,6 +135,22 @@ def _file(file: Path, root: Path, read: Parse) -> ManifestFile:
     if len(content) > BLOB_LIMIT_BYTES:
         return unread(name, NO_BLOB, too_large(file.stat().st_size, BLOB_LIMIT_BYTES))
     return read(content, name, blob_id(content))
+
+
+def _before(root: Path) -> Before:
+    """What an object was before, where the tree is that of a repository."""
+    from reconciler.adapters.git.worktree import Earlier, blob_id
+    from reconciler.core.manifest import parse
+
+    earlier = Earlier(root)
+
+    def before(manifest: Manifest) -> Manifest | None:
+        text = earlier.text(manifest.path, manifest.blob)
+        found = parse(text, manifest.path, blob_id(text)).manifests if text is not None else ()
+        called = (manifest.group, manifest.kind, manifest.namespace, manifest.name)
+        return next((one for one in found if (one.group, one.kind, one.namespace, one.name) == called), None)
+
+    return before
 
 
 # -- telling ----------

@@ -9,7 +9,7 @@ and of one that it touches, what did not change is only passed on, by the built-
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, filterfalse
 from operator import attrgetter
@@ -117,6 +117,10 @@ class Desired:
     def changed_by(self, path: str) -> Commit | None:
         """The commit that last changed a path: at a first read nobody knows better than the commit that was read."""
         return self._commits.get(path)
+
+    def learn(self, commits: Mapping[str, Commit]) -> None:
+        """By which commits paths were changed last, for one that reads history: a first read knows only its own."""
+        self._commits.update((path, commit) for path, commit in commits.items() if path in self._commits)
 
     def changed_last(self, manifests: Iterable[Manifest]) -> Commit | None:
         """The commit that last changed any of these; the first of several of one moment."""

@@ -55,6 +55,7 @@ class Store:
         self.installation = ""
         self.key = b""  # keys the digests that stand in clusters
         self.records: dict[str, Record] = {}
+        self.supposed: dict[str, Json | None] = {}
         self.problem = "the home cluster has not answered yet"
         self._on_change = on_change
         self._refresh = refresh
@@ -232,7 +233,9 @@ class Store:
         self.home.write(method, path, then, self.write_seconds, body=body, content_type="application/json")
 
     def suppose(self, key: str, value: Json | None) -> None:
-        """Take a record for stored, in the memory of a process that writes nothing."""
+        """Take a record for stored, in the memory of a process that writes nothing; `supposed` holds what was stored in truth."""
+        held = self.records.get(key)
+        self.supposed.setdefault(key, held.value if held else None)
         if value is None:
             self.records.pop(key, None)
         else:

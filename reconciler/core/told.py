@@ -74,8 +74,8 @@ Form = Literal["text", "since", "commit"]
 class Column(NamedTuple):
     """One column of a table: what stands at `pointer` in the object with its status, as in `additionalPrinterColumns` of a CRD.
 
-    A mapping reads "a: 1, b: 2". `wide` only with `-o wide`, or where there is room for it on a `page`; `sparse` only where any row has
-    something there.
+    A mapping reads "a: 1, b: 2". `wide` only with `-o wide`, below the row, however long it is; or where there is room for it on a `page`.
+    `sparse` only where any row has something there.
     """
 
     name: str
@@ -91,6 +91,9 @@ class Column(NamedTuple):
         value: object = body
         for step in self.pointer:
             value = value.get(step) if isinstance(value, dict) else None
+        if isinstance(value, dict) and self.form == "commit":
+            said = f'{value.get("author", "")}: "{value["subject"]}"' if "subject" in value else ""
+            return f"{value.get('id', '')} {said}".strip()
         if isinstance(value, dict):
             return ", ".join(f"{key}: {held}" for key, held in value.items())
         if isinstance(value, list):

@@ -25,14 +25,29 @@ class Lookup(Protocol):
         """The manifests of a kind that have a name, in order of path."""
 
 
+class Places(Lookup, Protocol):
+    """Where manifests are found, and where they go."""
+
+    @property
+    def clusters(self) -> tuple[ClusterName, ...]:
+        """The clusters that are configured."""
+
+    def lane_of(self, manifest: Manifest) -> Lane | str | None:
+        """The lane that a manifest's place in the tree implies, None under hub/, or why there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """`clusters` None: nobody has said which there are. `before`: an object as it was until the commit that last changed it, if known."""
+    """`clusters` None: nobody has said which there are. `before`: an object as it was until the commit that last changed it, if known.
+
+    `planned`: units are planned beside this, and tell themselves of what they meet in the stage that they are in.
+    """
 
     kinds: Mapping[GroupKind, tuple[Manifest, ...]]  # each in order of path
     clusters: tuple[ClusterName, ...] | None
     lane_of: Callable[[Manifest], Lane | str | None]
     before: Callable[[Manifest], Manifest | None] = lambda _: None
+    planned: bool = False
     _by_name: dict[GroupKind, dict[tuple[str, str], tuple[Manifest, ...]]] = field(default_factory=dict)
 
     def manifests(self, kind: GroupKind) -> tuple[Manifest, ...]:

@@ -239,9 +239,10 @@ def test_get_lists_objects_and_how_they_are(world: World) -> None:
         assert done.output.splitlines()[1].split()[:5] == ["many-3", "test", world.space, "apps/many", "Healthy"]
     found = json.loads(world("get", "secret", "-o", "json").output)
     assert [(one["name"], one["place"]) for one in found] == [("shop-key", "apps/shop/all.yaml:10:1")]
-    done = world("get", "instance")
+    assert world("get", "instance").output == "Git has no instance\n"
+    done = world("get", "cronjob")
     assert done.exit_code == 1
-    assert "Git wants no instance; kinds that it wants: ConfigMap, Namespace, Secret, Service" in done.output
+    assert "Git wants no cronjob; kinds that it wants: ConfigMap, Namespace, Secret, Service" in done.output
 
 
 def test_a_deletion_past_the_budget_is_approved_by_name(world: World) -> None:

@@ -23,6 +23,7 @@ push release the GIL; tree walks hold it for milliseconds.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pygit2
@@ -30,6 +31,7 @@ from pygit2.enums import RepositoryOpenFlag
 
 from reconciler.core.identity import CommitId, SourceName
 from reconciler.core.messages import (
+    Commit,
     CommitChanges,
     Fetch,
     Fetched,
@@ -73,6 +75,7 @@ from .worktree import working_tree
 __all__ = ["Basic", "Bearer", "Counts", "Credentials", "Parse", "Repository", "address", "changes", "prepare", "working_tree"]
 
 NO_COMMIT = CommitId("")
+LOOK_BACK_STEPS = 1_000  # in search of what changed a file last
 AUTHOR = ("reconciler", "reconciler@localhost")
 
 
@@ -231,6 +234,19 @@ class Repository:
             return refs.resolve(self._open(), revision)
         except (GitTrouble, Damaged):
             return None
+
+    def last_changed(self, tip: CommitId, paths: Iterable[str]) -> dict[str, Commit]:
+        """By which step each file of the source's folder was changed last, from what is here; nothing of what cannot be found out."""
+        prefix = f"{self._path}/" if self._path else ""
+        try:
+            repository = self._open()
+            with sound():
+                commit = history.commit_of(repository, tip)
+            whole = [prefix + path for path in paths] if commit is not None else []
+            found = history.last_changed(repository, commit, whole, LOOK_BACK_STEPS) if commit is not None else {}
+            return {path.removeprefix(prefix): step for path, step in found.items()}
+        except (GitTrouble, Damaged):
+            return {}
 
     def cancel(self) -> None:
         """Stop a fetch that is under way in another thread; nothing further is fetched. The only method for other threads."""

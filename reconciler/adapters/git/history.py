@@ -6,7 +6,7 @@ line does not lead from one commit to the other within the limit, the two trees 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import pygit2
@@ -81,6 +81,24 @@ def trailing(repository: pygit2.Repository, tip: pygit2.Commit, since: pygit2.Co
             if needle in commit.raw_message and needle in map(bytes.strip, commit.raw_message.splitlines()):
                 return CommitId(str(commit.id))
     return None
+
+
+def last_changed(repository: pygit2.Repository, tip: pygit2.Commit, paths: Iterable[str], limit: int) -> dict[str, Commit]:
+    """For each path the step that changed it last; one that is older than `limit` steps is left out."""
+    open_, found = dict.fromkeys(paths), dict[str, Commit]()
+    with sound():
+        for number, commit in enumerate(line(repository, tip)):
+            if not open_ or number == limit:
+                break
+            if commit.parent_ids:
+                deltas = commit.tree.diff_to_tree(repository[commit.parent_ids[0]].tree).deltas
+                here = [path for delta in deltas if (path := delta.old_file.path) in open_]
+            else:
+                here = list(open_)
+            for path in here:
+                if open_.pop(path, "gone") is None:
+                    found[path] = described(commit)
+    return found
 
 
 class History:

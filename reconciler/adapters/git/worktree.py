@@ -14,6 +14,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import pygit2
+
 from reconciler.core.identity import BlobId, CommitId
 from reconciler.core.ignore import BYTES, NAME, read_ignore
 from reconciler.core.manifest import ManifestFile
@@ -40,6 +42,31 @@ def working_tree(folder: Path, parse: Parse, at: float) -> CommitChanges | GitFa
         return trouble.failure
     except OSError as error:
         return GitFailure(f"{folder} cannot be read: {clean(str(error))}")
+
+
+class Earlier:
+    """The files of a repository as they were before: as committed last, or, where that is what lies there, as the step before had them."""
+
+    def __init__(self, top: Path) -> None:
+        self._trees: list[pygit2.Tree] = []
+        self._repository: pygit2.Repository | None = None
+        try:
+            self._repository = pygit2.Repository(str(top))
+            head = self._repository.head.peel(pygit2.Commit)
+            self._trees = [head.tree, *(parent.tree for parent in head.parents[:1])]
+        except (pygit2.GitError, KeyError, ValueError, OSError):
+            pass  # no repository, or one without a commit: nothing was before
+
+    def text(self, path: str, blob: BlobId) -> bytes | None:
+        """The last other text of a file whose text now is `blob`; None where there is none."""
+        for tree in self._trees:
+            try:
+                found = tree[path]
+            except (KeyError, ValueError):
+                return None
+            if str(found.id) != blob:
+                return found.data if isinstance(found, pygit2.Blob) and found.size <= BLOB_LIMIT_BYTES else None
+        return None
 
 
 class _Reading:

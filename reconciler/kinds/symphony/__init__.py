@@ -10,9 +10,10 @@ from reconciler.core.identity import Instant
 from reconciler.core.kind import Kind, Plan, Spec
 from reconciler.core.view import View
 
-from . import hosts, instances, status
+from . import checks, hosts, instances, status, turns
 from .model import (
     CATALOG,
+    CATALOG_CONTAINER,
     CATALOG_VERSION,
     DEVICE,
     INSTANCE,
@@ -35,8 +36,10 @@ SYMPHONY = Kind(
     name="symphony",
     plan=_plan,
     roots=(INSTANCE, TARGET),
-    references=(SOLUTION, SOLUTION_VERSION, SOLUTION_CONTAINER, INSTANCE_HISTORY, DEVICE, CATALOG, CATALOG_VERSION),
+    references=(SOLUTION, SOLUTION_VERSION, SOLUTION_CONTAINER, INSTANCE_HISTORY, DEVICE, CATALOG, CATALOG_CONTAINER, CATALOG_VERSION),
     is_root=lambda manifest: manifest.kind == INSTANCE.kind or hosts.has_components(manifest),
     status=status.status,
     tables=status.TABLES,
+    turns=turns.turns,
+    check=checks.check,
 )

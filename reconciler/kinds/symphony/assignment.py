@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from reconciler.core.manifest import Manifest
 from reconciler.core.problem import Problem
-from reconciler.core.view import View
+from reconciler.core.tree import Places
 
 from . import read
 from .model import TARGET, Instance, Placement, Target
@@ -72,7 +72,7 @@ class _Candidate(NamedTuple):
         return self.wrong is not None and (fits(ring.choice.name, name) or (stand is not None and stand.stage == ring.stage))
 
 
-def assignment(instance: Instance, stage: str, before: Mapping[str, Stand], view: View) -> Assignment:
+def assignment(instance: Instance, stage: str, before: Mapping[str, Stand], view: Places) -> Assignment:
     """The targets of a stage. `before` is what each of them has."""
     found = Assignment()
     standing = rings(instance, stage)
@@ -106,7 +106,7 @@ def _name(instance: Instance) -> str:
     return f"{instance.manifest.namespace or DEFAULT_NAMESPACE}/{instance.manifest.name}"
 
 
-def _candidates(instance: Instance, standing: tuple[Ring, ...], view: View) -> dict[str, _Candidate]:
+def _candidates(instance: Instance, standing: tuple[Ring, ...], view: Places) -> dict[str, _Candidate]:
     """The targets among which the rings choose: of exact names only those are asked for."""
     spaces = ("", DEFAULT_NAMESPACE) if instance.manifest.namespace in ("", DEFAULT_NAMESPACE) else (instance.manifest.namespace,)
     if all(is_exact(ring.choice) for ring in standing):
@@ -127,7 +127,7 @@ def _candidates(instance: Instance, standing: tuple[Ring, ...], view: View) -> d
     return found
 
 
-def _placed(instance: Instance, candidate: _Candidate, ring: Ring, solution: str, view: View) -> Placed | Problem:
+def _placed(instance: Instance, candidate: _Candidate, ring: Ring, solution: str, view: Places) -> Placed | Problem:
     if candidate.wrong is not None:
         return candidate.wrong
     target = candidate.target

@@ -1,7 +1,8 @@
 """Solutions and catalogs by the references that name them.
 
-Law of the module: asks the view, decides nothing else. A reference "a:b" (or "a-v-b") is exactly that version; a bare "a" is the object
-called so, else the only version of it; of several versions none is taken (symphony.md §1.3). An object without a namespace is in `default`.
+Law of the module: asks a view, or a tree, and decides nothing else. A reference "a:b" (or "a-v-b") is exactly that version; a bare "a" is
+the object called so, else the only version of it; of several versions none is taken (symphony.md §1.3). An object without a namespace is
+in `default`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from reconciler.core.identity import GroupKind, Place
 from reconciler.core.manifest import Manifest
 from reconciler.core.problem import did_you_mean, listed
-from reconciler.core.view import View
+from reconciler.core.tree import Lookup
 
 from . import read
 from .catalogs import Catalog
@@ -28,7 +29,7 @@ class Missing(NamedTuple):
     place: Place | None = None  # of what it leads to, where that is there and wrong
 
 
-def solution(view: View, namespace: str, reference: str) -> Solution | Missing:
+def solution(view: Lookup, namespace: str, reference: str) -> Solution | Missing:
     """The solution that a reference names."""
     kinds = (SOLUTION, SOLUTION_VERSION)
     exact = [m for m in _named(view, namespace, reference, kinds) if any(read.solution(m))]  # and no container of versions
@@ -54,7 +55,7 @@ def solution(view: View, namespace: str, reference: str) -> Solution | Missing:
     return Missing(f"there is no Solution {reference}{did_you_mean(reference, [m.name for m in others])}")
 
 
-def catalog(view: View, namespace: str, name: str) -> Catalog | None:
+def catalog(view: Lookup, namespace: str, name: str) -> Catalog | None:
     """The catalog that a reference names; None where there is none."""
     for manifest in _named(view, namespace, name, (CATALOG, CATALOG_VERSION)):
         spec = manifest.body().get("spec")
@@ -64,7 +65,7 @@ def catalog(view: View, namespace: str, name: str) -> Catalog | None:
     return None
 
 
-def _named(view: View, namespace: str, reference: str, kinds: tuple[GroupKind, ...]) -> list[Manifest]:
+def _named(view: Lookup, namespace: str, reference: str, kinds: tuple[GroupKind, ...]) -> list[Manifest]:
     root, version = parse_ref(reference)
     names = [f"{root}{SEPARATOR}{version}" if version else root]
     spaces = ("", "default") if namespace in ("", "default") else (namespace,)

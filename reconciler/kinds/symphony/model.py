@@ -23,6 +23,7 @@ INSTANCE_HISTORY = GroupKind("solution.symphony", "InstanceHistory")
 TARGET = GroupKind("fabric.symphony", "Target")
 DEVICE = GroupKind("fabric.symphony", "Device")
 CATALOG = GroupKind("federation.symphony", "Catalog")
+CATALOG_CONTAINER = GroupKind("federation.symphony", "CatalogContainer")
 CATALOG_VERSION = GroupKind("federation.symphony", "CatalogVersion")
 
 BLOCK = "BLOCK"

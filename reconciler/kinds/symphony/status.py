@@ -51,6 +51,7 @@ TABLES = (
             Column("COMMIT", (*_OURS, "commit", "id"), "commit"),
             Column("VERSIONS", (*_OURS, "versions"), wide=True, page=True),
             Column("WAITS FOR", (*_OURS, "waitsFor"), sparse=True),
+            Column("BROUGHT BY", (*_OURS, "commit"), "commit", wide=True),
             Column("ASSIGNMENTS", (*_OURS, "assignments"), wide=True),
         ),
     ),
@@ -71,7 +72,7 @@ TABLES = (
         (
             Column("AGE", (*_OURS, "since"), "since"),
             Column("VERSION", (*_OURS, "version"), sparse=True),
-            Column("COMMIT", (*_OURS, "commit", "id"), "commit", wide=True),
+            Column("WRITTEN BY", (*_OURS, "commit"), "commit", wide=True),
             Column("COMPONENTS", (*_OURS, "components"), wide=True),
         ),
         shows=lambda manifest: read.solution(manifest) != (None, ()),
@@ -306,7 +307,7 @@ def _target(told: Told) -> Json:
     names = list(dict.fromkeys(lane.unit.name for lane in told.guests))
     return {
         "status": word,
-        "statusDetails": _short(message),
+        **({"statusDetails": _short(message)} if message else {}),
         **({"lastModified": _instant(told.since)} if told.plan is not None else {}),
         "targets": 1,
         "deployed": int(word == "Succeeded"),
