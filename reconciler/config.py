@@ -1,8 +1,7 @@
 """The operator's configuration: one YAML file, or a handful of options, parsed once into frozen values.
 
 Law of the module: whatever is wrong is a `ConfigError` that names file, line and column, all problems at once; what passes is complete.
-Credentials are named, never written: a file or an environment variable holds them, and is read only when a source is opened. Nothing
-but this module and the command line reads the environment. The format is schemas/reconciler.dev/config.json.
+Nothing but this module, `credentials` and the command line reads the environment. The format is schemas/reconciler.dev/config.json.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import schemas
-from .adapters.git import Basic, Bearer, Credentials, address
+from .adapters.git import Bearer, address
 from .adapters.git.clone import origin
 from .adapters.git.transport import Local
 from .adapters.kube.auth import SERVICE_ACCOUNT, InCluster, KubeconfigFile, Login
@@ -26,49 +25,16 @@ from .core.places import Node, locate
 from .core.problem import Finding, Pointer, Problem
 from .core.schema import Schema
 from .core.settings import ClusterSettings, Commits, Settings, SourceSettings
+from .credentials import CredentialsAt
 from .errors import ConfigError
 from .lib import durations
+from .lib.urls import is_plain
 
 SIZE_LIMIT = 1 << 20  # bytes of the file
-SECRET_LIMIT = 64 << 10  # bytes of a token or password
 POLL_SECONDS_MIN = 1.0
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialsAt:
-    """Where credentials are. With a `username` a password is there, without one a token."""
-
-    file: Path | None
-    variable: str
-    username: str
-    place: Place | None
-
-    def read(self) -> Credentials:
-        """The credentials as they are now (they may be renewed while we run).
-
-        Raises:
-            ConfigError: nothing is there.
-        """
-        secret = self._secret().strip("\r\n")
-        if not secret:
-            raise ConfigError(f"{_at(self.place)}{self.file or self.variable} is empty")
-        return Basic(self.username, secret) if self.username else Bearer(secret)
-
-    def _secret(self) -> str:
-        if self.file is None:
-            if self.variable not in os.environ:
-                raise ConfigError(f"{_at(self.place)}the environment variable {self.variable} is not set")
-            return os.environ[self.variable]
-        try:
-            with self.file.open("rb") as opened:
-                return opened.read(SECRET_LIMIT).decode()
-        except OSError as error:
-            raise ConfigError(f"{_at(self.place)}{self.file}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{_at(self.place)}{self.file} holds no text") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +63,8 @@ class Config:
     identity: str = ""  # "": drawn once, kept in the working directory
     status_seconds: float = 30.0
     ca_file: Path | None = None
+    helm: Path | None = None
+    urls: tuple[str, ...] = ()
 
     def settings(self, identity: str, *, act: bool) -> Settings:
         """What the engine is given."""
@@ -107,6 +75,8 @@ class Config:
             home=self.home,
             act=act,
             status_seconds=self.status_seconds,
+            helm=self.helm is not None,
+            urls=self.urls,
         )
 
 
@@ -156,10 +126,6 @@ def parse(text: bytes, name: str, base: Path) -> Config:
 
 def _refused(problems: list[Problem]) -> ConfigError:
     return ConfigError("\n".join(str(problem) for problem in sorted(problems, key=lambda problem: problem.place)))
-
-
-def _at(place: Place | None) -> str:
-    return f"{place}: " if place else ""
 
 
 class _Reader:
@@ -219,7 +185,25 @@ class _Reader:
             identity=body.get("identity", ""),
             status_seconds=self.seconds(body.get("status", {}).get("every", "30s"), ("status", "every"), 1.0),
             ca_file=self.base / ca_file if ca_file else None,
+            helm=self.helm(body.get("helm")),
+            urls=self.urls(body.get("urls", [])),
         )
+
+    def helm(self, path: str | None) -> Path | None:
+        """The program that renders charts."""
+        if path is None:
+            return None
+        found = (self.base / Path(path).expanduser()).absolute()
+        if not found.is_file() or not os.access(found, os.X_OK):
+            self.bad(("helm",), f"there is no program {found}" if not found.is_file() else f"{found} is not executable")
+        return found
+
+    def urls(self, listed: list[str]) -> tuple[str, ...]:
+        """How addresses begin that manifests may name."""
+        for index, url in enumerate(listed):
+            if not is_plain(url):
+                self.bad(("urls", index), "must be https://… (or http, oci) with a host, in plain letters: no user, no query")
+        return tuple(listed)
 
     def unique(self, what: str, names: list[Any]) -> None:
         """Names are what everything hangs on."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from . import log
 from .adapters.clock import Clock
 from .adapters.git import Repository, changes
+from .adapters.helm import Helm
 from .adapters.kube.client import KubeClient
 from .core.engine import Engine
 from .core.identity import BlobId, ClusterName, Instant, SourceName
@@ -32,6 +33,7 @@ from .core.messages import (
     Push,
     ReadFiles,
     ReadPast,
+    RenderChart,
     Request,
     SourceHint,
     Stop,
@@ -60,6 +62,7 @@ class Shell:
         clock: Clock,
         watched: Mapping[SourceName, Path] | None = None,
         tell: Callable[[Log, Instant], None] = log.write,
+        helm: Helm | None = None,
     ) -> None:
         self.engine = engine
         self.clock = clock
@@ -68,6 +71,7 @@ class Shell:
         self._parse = parse
         self._watched = watched or {}
         self._tell = tell
+        self._helm = helm
         self._inbox: asyncio.Queue[Input] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._watches: dict[int, KubeClient] = {}
@@ -130,6 +134,8 @@ class Shell:
                     self._watches[effect.id].close_watch(effect.id)
             case Request():
                 self._start(self._ask(effect, self._stepped_at))
+            case RenderChart():
+                self._start(self._render(effect))
             case _:
                 self._start(self._git(effect)).set_name("git")
 
@@ -158,6 +164,10 @@ class Shell:
             self.put(await self._clusters[effect.cluster].perform(dataclasses.replace(effect, timeout_seconds=left)))
         else:
             self.put(Answer(effect.id, 0, error="not sent: its time was over before its turn came"))
+
+    async def _render(self, effect: RenderChart) -> None:
+        assert self._helm is not None  # else nobody asks (`Settings.helm`)
+        self.put(await self._helm.render(effect))
 
     async def _watch(self, id: int, messages: AsyncIterator[WatchLines | WatchClosed]) -> None:
         async for message in messages:
@@ -199,5 +209,7 @@ class Shell:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for client in self._clusters.values():
             await client.close()
+        if self._helm is not None:
+            await self._helm.close()
         for thread in self._threads.values():
             thread.shutdown(wait=False, cancel_futures=True)

@@ -21,6 +21,7 @@ from reconciler import log, schemas
 from reconciler.adapters.clock import Clock
 from reconciler.adapters.git import AUTHOR, Repository, address, prepare
 from reconciler.adapters.git.transport import Local
+from reconciler.adapters.helm import Helm
 from reconciler.adapters.kube.auth import connection
 from reconciler.adapters.kube.client import KubeClient
 from reconciler.config import Config, SourceConfig
@@ -114,4 +115,5 @@ def assemble(
     places = {source.settings.name: address(source.settings.url) for source in config.sources}
     watched = {name: place.path for name, place in places.items() if isinstance(place, Local) and act}
     clients = {name: KubeClient(one) for name, one in connections.items()}
-    return Assembly(engine, Shell(engine, clients, opened, read, Clock(), watched, tell), opened)
+    helm = Helm(config.helm, workdir.path / "helm") if config.helm else None
+    return Assembly(engine, Shell(engine, clients, opened, read, Clock(), watched, tell, helm), opened)

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from . import health
 from .approvals import find
+from .charts import Charts
 from .clusters import Cluster
 from .edits import Edits
 from .health import Health
 from .identity import ClusterName, GroupKind, Lane, ObjectRef, SourceName, UnitKey
 from .kind import Gate, Status, Wanted
 from .manifest import Manifest
-from .messages import Commit
+from .messages import Chart, ChartFailure, ChartObjects, Commit
 from .observed import Live
 from .ownership import DIGEST, request_digest
 from .problem import Problem
 from .prune import Pruner
-from .settings import Commits
+from .settings import Commits, Settings
 from .sources import Source
 from .store import Store
 from .types import NO_TYPES, Types
 from .units import Units, lane_of_path
-from .view import Approved, Lanes, NotYet
+from .view import Approved, Lanes, NotYet, Question
 from .wire import Wire
 
 
@@ -35,13 +36,21 @@ class Answers:
     edits: Edits
 
     def __init__(
-        self, wire: Wire, store: Store, sources: dict[SourceName, Source], clusters: dict[ClusterName, Cluster], default: str | None
+        self,
+        wire: Wire,
+        settings: Settings,
+        store: Store,
+        sources: dict[SourceName, Source],
+        clusters: dict[ClusterName, Cluster],
+        default: str | None,
     ) -> None:
         self.wire = wire
         self.store = store
         self.sources = sources
         self.clusters = clusters
         self.default = default
+        self.settings = settings
+        self.charts = Charts(wire, lambda chart: self.units.changed(("chart", chart)))
 
     def manifests_of(self, unit: UnitKey, kind: GroupKind) -> tuple[Manifest, ...]:
         """All manifests of a kind in the unit's source, in order of path."""
@@ -112,9 +121,30 @@ class Answers:
             raise NotYet
         return reflector.objects.get(ref.id)
 
-    def forget_live(self, ref: ObjectRef) -> None:
-        """Nobody asks about a live object any more."""
-        self.clusters[ref.cluster].followed.end(ref.id)
+    def chart_of(self, chart: Chart) -> ChartObjects | ChartFailure:
+        """What a chart comes to, rendered when it is first asked for."""
+        found = self.charts.ask(chart)
+        if found is None:
+            raise NotYet
+        return found
+
+    @property
+    def has_helm(self) -> bool:
+        """Whether charts can be rendered at all."""
+        return self.settings.helm
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """How addresses begin that may be asked."""
+        return self.settings.urls
+
+    def forget(self, question: Question) -> None:
+        """Nobody asks a question of `FOLLOWED` any more."""
+        about = question[1]
+        if isinstance(about, ObjectRef):
+            self.clusters[about.cluster].followed.end(about.id)
+        elif isinstance(about, Chart):
+            self.charts.end(about)
 
     def health_of(self, unit: UnitKey, lane: Lane, wanted: Wanted) -> Health:
         """How the live object of a wanted one is, once it is what is asked for now."""

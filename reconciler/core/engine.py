@@ -55,7 +55,7 @@ class Engine:
             self.wire, settings, self.store, self.clusters, self.sources, types, self._commit_of, self._moved, self._deleted
         )
         self.specs = Specs(settings, kinds, OURS, self.sources, self.store)
-        answers = Answers(self.wire, self.store, self.sources, self.clusters, self.specs.default)
+        answers = Answers(self.wire, settings, self.store, self.sources, self.clusters, self.specs.default)
         self.units = answers.units = Units(self.wire, answers, self.store, self.work, self.specs.of, self._planned)
         self.pruner = answers.pruner = Pruner(
             self.work,

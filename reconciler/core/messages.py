@@ -6,7 +6,7 @@ until it closes). Adapters perform, they decide nothing: no retry, no paging, no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from .identity import BlobId, ClusterName, CommitId, SourceName
@@ -269,6 +269,58 @@ class SourceHint:
     source: SourceName
 
 
+# -- Helm ----------
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A Helm chart, and all that its objects depend on: what is equal comes to the same objects."""
+
+    repo: str  # URL of a chart repository; "" where `name` is the chart's own address
+    name: str  # in that repository; or oci://…, or https://….tgz
+    version: str  # "" or a range: the newest that fits
+    release: str
+    namespace: str
+    values: bytes = field(repr=False)  # JSON
+    secret: bool = False  # the values hold a Secret's: nothing of what is said about rendering them may be passed on
+
+
+@dataclass(frozen=True, slots=True)
+class RenderChart:
+    """Effect: work out the objects of one chart. Answered by `ChartRendered`."""
+
+    id: int
+    chart: Chart
+
+
+@dataclass(frozen=True, slots=True)
+class ChartObjects:
+    """What a chart comes to: `json` is an array of all its objects, hooks and definitions too; `version` the one that was taken.
+
+    `varies` where it came out otherwise when it was rendered once more: it draws something at random, or asks for the time.
+    """
+
+    version: str
+    json: bytes = field(repr=False)
+    varies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChartFailure:
+    """Why there are no objects, in the words for people; `permanent` where asking again will not help soon."""
+
+    message: str
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRendered:
+    """Input: the objects of a chart, or why there are none."""
+
+    id: int
+    answer: ChartObjects | ChartFailure
+
+
 # -- The process ----------
 
 
@@ -286,5 +338,6 @@ class Stop:
     """Input: end in good order (SIGTERM): no new effects but the release of the Lease."""
 
 
-Effect = Request | OpenWatch | CloseWatch | ListRefs | Fetch | ReadPast | ReadFiles | FindTrailer | Push | Log
-Input = Answer | WatchLines | WatchClosed | RefsListed | Fetched | PastRead | FilesRead | TrailerFound | Pushed | SourceHint | Stop
+Effect = Request | OpenWatch | CloseWatch | ListRefs | Fetch | ReadPast | ReadFiles | FindTrailer | Push | RenderChart | Log
+GitAnswer = RefsListed | Fetched | PastRead | FilesRead | TrailerFound | Pushed
+Input = Answer | WatchLines | WatchClosed | GitAnswer | ChartRendered | SourceHint | Stop

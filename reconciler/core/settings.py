@@ -54,6 +54,8 @@ class Settings:
     status_seconds: float = 30.0  # cosmetic changes of the status branch at most so often
     requests_in_flight: int = 16  # per cluster
     store_namespace: str = "reconciler-system"
+    helm: bool = False  # whether charts can be rendered
+    urls: tuple[str, ...] = ()  # how addresses begin that manifests may name (`lib.urls`)
 
     def cluster(self, name: str) -> ClusterSettings | None:
         """The cluster of that name."""

@@ -13,11 +13,11 @@ from collections.abc import Callable, Container, Hashable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from .identity import ClusterName, GroupKind, Lane, ObjectRef, UnitKey
+from .identity import ClusterName, GroupKind, Lane, UnitKey
 from .kind import Held, Json, Kind, Plan, Spec, Status
 from .manifest import Manifest
 from .store import Store
-from .view import NotYet, Question, Topic, View, World, ask_again, topic_of
+from .view import FOLLOWED, NotYet, Question, Topic, View, World, ask_again, topic_of
 from .wire import Wire
 from .work import Work
 
@@ -212,9 +212,8 @@ class Units:
         for question in asked:
             self._topics.setdefault(topic_of(question), {})[unit.key] = None
         for question in before:
-            if question[0] == "live" and topic_of(question) not in self._topics:
-                assert isinstance(question[1], ObjectRef)
-                self.world.forget_live(question[1])
+            if question[0] in FOLLOWED and topic_of(question) not in self._topics:
+                self.world.forget(question)
 
     def _wake(self, unit: Unit, plan: Plan) -> None:
         self.wire.cancel(("unit", unit.key))

@@ -15,7 +15,7 @@ from .health import Health
 from .identity import ClusterName, GroupKind, Lane, ObjectRef, Place, UnitKey
 from .kind import Gate, Status, Wanted
 from .manifest import Manifest
-from .messages import Commit
+from .messages import Chart, ChartFailure, ChartObjects, Commit
 from .observed import Live
 from .problem import Problem
 from .settings import Commits
@@ -24,6 +24,10 @@ from .types import Types
 Question = tuple[Hashable, ...]
 Topic = tuple[Hashable, ...]
 Lanes = tuple[tuple[Lane, tuple[Wanted, ...]], ...]
+
+
+FOLLOWED = ("live", "chart")
+"""Questions that cost something for as long as anybody asks them."""
 
 
 class NotYet(Exception):
@@ -77,8 +81,19 @@ class World(Protocol):
     def live_of(self, ref: ObjectRef) -> Live | None:
         """The live object, whoever owns it."""
 
-    def forget_live(self, ref: ObjectRef) -> None:
-        """Nobody asks about a live object any more."""
+    def chart_of(self, chart: Chart) -> ChartObjects | ChartFailure:
+        """What a chart comes to."""
+
+    @property
+    def has_helm(self) -> bool:
+        """Whether charts can be rendered at all."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """How addresses begin that may be asked."""
+
+    def forget(self, question: Question) -> None:
+        """Nobody asks a question of `FOLLOWED` any more."""
 
     def health_of(self, unit: UnitKey, lane: Lane, wanted: Wanted) -> Health:
         """How the live object of a wanted one is, once it is the one that is asked for."""
@@ -144,6 +159,23 @@ class View:
         found = self._world.content_of(self._unit, path)
         self.asked[question] = found
         return found
+
+    def chart(self, chart: Chart) -> ChartObjects | ChartFailure:
+        """What a chart comes to: the same for as long as anybody asks, but that a failure may end."""
+        self.asked["chart", chart] = "not yet"
+        found = self._world.chart_of(chart)
+        self.asked["chart", chart] = found
+        return found
+
+    @property
+    def has_helm(self) -> bool:
+        """Whether charts can be rendered at all, the same for as long as the process runs."""
+        return self._world.has_helm
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """How addresses begin that may be asked (`lib.urls`), the same for as long as the process runs."""
+        return self._world.urls
 
     def well(self, lanes: Mapping[Lane, tuple[Wanted, ...]]) -> bool:
         """Whether exactly this is wanted now in these lanes, and all of it is applied and healthy."""

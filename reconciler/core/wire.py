@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeVar
 from .identity import ClusterName, Instant, SourceName
 from .messages import (
     Answer,
+    Chart,
+    ChartRendered,
     CloseWatch,
     Effect,
     Fetch,
@@ -27,6 +29,7 @@ from .messages import (
     Push,
     ReadFiles,
     ReadPast,
+    RenderChart,
     Request,
     SourceHint,
     Stop,
@@ -110,6 +113,10 @@ class Wire:
     def git(self, effect: type[GitEffect], then: Callable[[Any], None], source: SourceName, **fields: Any) -> None:
         """Ask Git; `then` gets the answer that belongs to the effect."""
         self.effects.append(effect(self._await(then), source, **fields))
+
+    def chart(self, chart: Chart, then: Callable[[ChartRendered], None]) -> None:
+        """Have a chart rendered; `then` gets the answer."""
+        self.effects.append(RenderChart(self._await(then), chart))
 
     def _await(self, then: Callable[[Any], None]) -> int:
         assert len(self._waiting) < PENDING_LIMIT

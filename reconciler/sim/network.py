@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core.messages import (
     Answer,
+    ChartRendered,
     CloseWatch,
     Effect,
     Input,
@@ -22,6 +23,7 @@ from reconciler.core.messages import (
     Log,
     OpenWatch,
     Push,
+    RenderChart,
     Request,
     WatchClosed,
     WatchLines,
@@ -144,6 +146,8 @@ class Network:
         world = self.world
         if isinstance(effect, ListRefs) and past_seconds:
             return world.repos[effect.source].stale_refs(effect.id, world.wall - past_seconds)
+        if isinstance(effect, RenderChart):
+            return ChartRendered(effect.id, world.charts.answer(effect.chart))
         if not isinstance(effect, Request):
             assert not isinstance(effect, OpenWatch | CloseWatch | Log)
             return world.repos[effect.source].answer(effect)
@@ -292,6 +296,8 @@ def brief(message: Effect | Input) -> str:
             return f"{len(message.lines)} lines of a watch"
         case Push():
             return f"push {message.ref} of {message.source}"
+        case RenderChart():
+            return f"render chart {message.chart.name}"
     return type(message).__name__
 
 

@@ -9,7 +9,7 @@ jumps to whatever is due next, and hours of rest cost next to nothing.
     faults.py    what may go wrong, where, how often
     checks.py    what must be so after every step, and at rest; verdicts.py: more of it; truth.py: what Git says, read without the engine
     trial.py     one run from a seed or a script: work, faults, rest, an hour of silence; the shortest script that still fails
-    git.py, cluster/   the Git repository and the API server in memory
+    git.py, cluster/, charts.py   the Git repository, the API server and chart repositories in memory
     future.py    the whole future of a repository, for `reconciler simulate`: people.py approve and meddle, timeline.py tells,
                  pristine.py knows what an API server makes of anybody's manifests
 
@@ -32,6 +32,7 @@ from reconciler.core.settings import ClusterSettings, Settings, SourceSettings
 from reconciler.core.types import Types
 from reconciler.kinds import KINDS
 
+from .charts import Charts
 from .cluster.cluster import Cluster
 from .cluster.http import Request
 from .cluster.settings import Settings as Behaviour
@@ -89,6 +90,7 @@ class World:
         self.network = Network(self, jitter)
         self.clusters = {name: Cluster(name, 7, START, behaviour) for name in clusters}
         self.repos = {name: Repo(name, lambda: self.wall, parse) for name in sources}
+        self.charts = Charts()
         self.daemons: list[Daemon] = []
         self._types = types
         self._seed = seed

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from reconciler.adapters.git import Basic, Bearer
 from reconciler.adapters.kube.auth import InCluster, KubeconfigFile
-from reconciler.config import CredentialsAt, load, of_repository, parse, repository_source
+from reconciler.config import load, of_repository, parse, repository_source
+from reconciler.credentials import CredentialsAt
 from reconciler.errors import ConfigError
 
 CASES: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "cases" / "config.yaml").read_text())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,15 +19,17 @@ import msgspec
 from reconciler.core.identity import ClusterName, ObjectId, ObjectRef, Place
 from reconciler.core.kind import Policy, Wanted
 from reconciler.core.manifest import Manifest
+from reconciler.core.messages import Chart, ChartFailure, ChartObjects
 from reconciler.core.problem import Pointer, Problem
 from reconciler.core.view import View
 from reconciler.core.wanted import PRUNE, asked
 
 from .catalogs import Catalog, config_from
 from .components import Object, Site, render
+from .components.helm import is_exact
 from .expressions import Evaluated, ExpressionError, Scope, evaluate_all
 from .lookup import catalog
-from .model import Component, Json, Placement, Target, Texts
+from .model import NO_TEXTS, Component, Json, Placement, Target, Texts
 
 KEPT = 65_536
 """Lanes whose objects are kept, in the order in which they came; beyond it what did not change is rendered anew."""
@@ -65,13 +67,25 @@ class Deployed(NamedTuple):
     problems: tuple[Problem, ...]
     placed: tuple[str, ...]
     whole: bool
+    charts: Texts = NO_TEXTS  # which version was taken of those that leave it open
 
 
 _kept: dict[tuple[Any, ...], Deployed] = {}
 
 
-def deploy(face: Face, root: Manifest, source: Source, target: Target, placement: Placement, above: str, view: View) -> Deployed:
+def deploy(
+    face: Face,
+    root: Manifest,
+    source: Source,
+    target: Target,
+    placement: Placement,
+    above: str,
+    view: View,
+    charts: Texts = NO_TEXTS,
+) -> Deployed:
     """The objects of a source on a target. `root` is who asks, for places; `above` names the bindings that are not the target's own.
+
+    `charts` is what `Deployed.charts` was: a version that is left open is taken once, and then stands, whatever is newer.
 
     Raises:
         NotYet: something that an expression asks for is not known yet.
@@ -82,7 +96,7 @@ def deploy(face: Face, root: Manifest, source: Source, target: Target, placement
     asks = face.asks or any(sign in text for sign in _ASKS for text in (source.manifest.json, target.manifest.json))
     if kept is not None and not asks and not kept.problems:  # their places may be in the instance's file, which is not in the key
         return kept
-    found = _deploy(face, root, source, target, placement, view)
+    found = _deploy(face, root, source, target, placement, view, charts)
     if kept is not None and [_facts(want) for want in kept.wanted] == [_facts(want) for want in found.wanted]:
         found = found._replace(wanted=kept.wanted)
     _kept[key] = found
@@ -95,8 +109,10 @@ def _facts(want: Wanted) -> tuple[Any, ...]:
     return want.id, want.digest, want.version, want.place, want.wave, want.policy, want.part, want.secret
 
 
-def _deploy(face: Face, root: Manifest, source: Source, target: Target, placement: Placement, view: View) -> Deployed:
-    asking = _Asking(face, target, placement, view)
+def _deploy(
+    face: Face, root: Manifest, source: Source, target: Target, placement: Placement, view: View, charts: Texts
+) -> Deployed:
+    asking = _Asking(face, target, placement, view, charts)
     site = Site(
         instance=face.name,
         placement=placement,
@@ -105,6 +121,8 @@ def _deploy(face: Face, root: Manifest, source: Source, target: Target, placemen
         solution_metadata=source.metadata,
         instance_metadata=dict(face.metadata),
         content=view.content,
+        allowed_urls=view.urls,
+        chart=asking.chart if view.has_helm else None,
     )
     rendered = render(source.components, site)
     theirs = _in_target(target, placement)
@@ -119,7 +137,7 @@ def _deploy(face: Face, root: Manifest, source: Source, target: Target, placemen
         wanted.append(made)
         problems += wrong
     whole = not rendered.failed and all(problem.severity != "error" for problem in problems)
-    return Deployed(tuple(wanted), tuple(problems), rendered.placed, whole)
+    return Deployed(tuple(wanted), tuple(problems), rendered.placed, whole, asking.taken)
 
 
 def _in_target(target: Target, placement: Placement) -> dict[Pointer, None]:
@@ -165,13 +183,27 @@ def _digest(json: bytes) -> str:
 
 
 class _Asking:
-    """What expressions of components on one target see."""
+    """What components on one target ask for."""
 
-    def __init__(self, face: Face, target: Target, placement: Placement, view: View) -> None:
+    def __init__(self, face: Face, target: Target, placement: Placement, view: View, charts: Texts) -> None:
         self.face = face
         self.target = target
         self.placement = placement
         self.view = view
+        self.charts = charts
+        self.taken: dict[str, str] = {}
+
+    def chart(self, chart: Chart) -> ChartObjects | ChartFailure:
+        """A chart's objects, of the version that was taken before where none is named."""
+        if is_exact(chart.version):
+            return self.view.chart(chart)
+        key = f"{chart.repo} {chart.name} {chart.version}"
+        version = self.charts.get(key, "")
+        found = self.view.chart(replace(chart, version=version) if version else chart)
+        version = found.version if isinstance(found, ChartObjects) else version
+        if version:
+            self.taken[key] = version
+        return found
 
     def evaluate(self, json: Json, component: Component) -> Evaluated:
         """The expressions in a value, for a component."""

@@ -1,6 +1,7 @@
 """The plan of a Target that has components of its own: they are deployed onto it as instance `target-runtime-<name>` (symphony.md §3.4).
 
-Law of the module: no record, no steps; a target without components wants nothing, and is planned only to clean up.
+Law of the module: no steps, and no record but of the chart versions that were taken where none is named; a target without components wants
+nothing, and is planned only to clean up.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from reconciler.core.view import NotYet, View
 
 from . import read
 from .deploy import Face, Source, deploy
+from .model import NO_TEXTS
 from .targets import place
 
 RUNTIME = "target-runtime-"
@@ -26,28 +28,29 @@ def has_components(manifest: Manifest) -> bool:
 def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - what stands on a target does not depend on time
     """Plan one Target."""
     if not spec.manifests:
-        return Plan() if spec.complete else Plan(prune=False, status=Status("Held", str(spec.held)))
+        return Plan() if spec.complete else Plan(prune=False, record=spec.record, status=Status("Held", str(spec.held)))
     manifest = spec.manifests[0]
     target, problems = read.target(manifest)
     wrong = next((problem for problem in problems if problem.severity == "error"), None)
     if target is None:
         assert wrong is not None
-        return Plan(prune=False, status=Status("Held", str(wrong)), problems=problems)
+        return Plan(prune=False, record=spec.record, status=Status("Held", str(wrong)), problems=problems)
     if target.dry_run:
-        return Plan(prune=False, problems=problems, status=Status("Healthy", "dry run: nothing is applied"))
+        return Plan(prune=False, record=spec.record, problems=problems, status=Status("Healthy", "dry run: nothing is applied"))
     if not target.components:
         return Plan(problems=problems)
     name = RUNTIME + manifest.name
     where = place(target, name, target.scope, (), manifest, view.clusters, view.lane_of(manifest))
     if isinstance(where, Problem):
-        return Plan(prune=False, status=Status("Failed", str(where)), problems=(*problems, where))
+        return Plan(prune=False, record=spec.record, status=Status("Failed", str(where)), problems=(*problems, where))
     lane = Lane(ClusterName(where.cluster), manifest.name)
     face = Face(name, manifest.namespace, tuple(target.metadata.items()), ())
     source = Source(manifest, target.metadata, target.components)
     try:
-        deployed = deploy(face, manifest, source, target, where, "", view)
+        deployed = deploy(face, manifest, source, target, where, "", view, spec.record or NO_TEXTS)
     except NotYet:
-        return Plan({lane: Held("waits for what its expressions ask for")}, prune=False, problems=problems)
+        held = Held("waits for what its components ask for")
+        return Plan({lane: held}, prune=False, record=spec.record, problems=problems)
     errors = [problem for problem in deployed.problems if problem.severity == "error"]
     status = Status("Failed", str(errors[0])) if errors else None
     if spec.held is not None:
@@ -55,6 +58,7 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - what s
     return Plan(
         {lane: deployed.wanted},
         prune=deployed.whole and spec.held is None,
+        record=dict(deployed.charts) or None,
         status=status,
         problems=(*problems, *deployed.problems),
     )

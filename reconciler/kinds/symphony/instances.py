@@ -83,6 +83,7 @@ class _Rendered:
     wanted: dict[Lane, tuple[Wanted, ...] | Held] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     placed: dict[tuple[str, str], None] = field(default_factory=dict)  # reference of the solution, name of the component
+    charts: dict[str, str] = field(default_factory=dict)  # versions that were taken
     whole: bool = True
 
     @property
@@ -193,6 +194,9 @@ class _Planning:
             if name in after.targets:
                 rendered.wanted[_lane(name, after.targets[name])] = Held(problem.message, problem.place)
         problems = [*found.problems, *rendered.problems, *self._unplaced(found, rendered)]
+        # What somebody may still ask for is not forgotten: taken again, it might be another.
+        rests = self.before.charts if rendered.all_known is None or after.leaving else {}
+        after = msgspec.structs.replace(after, charts={**rests, **rendered.charts})
         digest = rendered.digest if not self.instance.policy.active else ""
         after, edits, wake_at = self._progress(after, rendered.all_known, problems, digest)
         wanted = {**self._overlap(after), **rendered.wanted}
@@ -223,10 +227,11 @@ class _Planning:
             try:
                 deployed = self._deploy(solution, placed.target, placement, placed.ring.topologies)
             except NotYet:
-                found.wanted[lane], found.whole = Held("waits for what its expressions ask for"), False
+                found.wanted[lane], found.whole = Held("waits for what its components ask for"), False
                 continue
             found.wanted[lane] = deployed.wanted
             found.whole &= deployed.whole
+            found.charts.update(deployed.charts)
             found.placed.update(((reference, component), None) for component in deployed.placed)
             told.update(dict.fromkeys(deployed.problems))
         found.problems += told
@@ -273,7 +278,8 @@ class _Planning:
 
     def _deploy(self, solution: Solution, target: Target, placement: Placement, above: tuple[Topology, ...]) -> Deployed:
         source = Source(solution.manifest, solution.metadata, solution.components)
-        return deploy(self.face, self.instance.manifest, source, target, placement, repr(above) if above else "", self.view)
+        root, named = self.instance.manifest, repr(above) if above else ""
+        return deploy(self.face, root, source, target, placement, named, self.view, self.before.charts)
 
     def _targets(self, name: str) -> list[Target]:
         spaces = ("", "default") if self.space in ("", "default") else (self.space,)

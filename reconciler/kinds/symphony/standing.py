@@ -53,6 +53,7 @@ class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
     left: dict[str, str] = {}  # "cluster/namespace" -> why it was left
     fired: dict[str, Fired] = {}  # by schedule
     well_since: float | None = None
+    charts: dict[str, str] = {}  # "repo name range" -> the version that was taken
     settled: str = ""  # what was last deployed in full, for an instance that acts on changes only
 
 

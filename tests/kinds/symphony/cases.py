@@ -85,6 +85,7 @@ class Told:
 
     def __init__(self) -> None:
         self.state: Json = {"clusters": ["eu", "us"], "commits": "direct", "well": True, "edits": {}, "secrets": {}, "owned": {}}
+        self.state["charts"] = {}  # address -> versions that are there; None: not known yet
         self.files: dict[str, str] = {}
         self.wanted: dict[Lane, tuple[Wanted, ...]] = {}
         self.commit = 0
@@ -220,7 +221,7 @@ class Fleet:
             self.told.put(f"targets/{name}.yaml", target_text(name, target) if target is not None else None)
         for path, text in given.pop("files", {}).items():
             self.told.put(path, text)
-        unknown = [key for key in given if key not in ("clusters", "default", "commits", "well", "edits", "secrets", "owned")]
+        unknown = [key for key in given if key not in ("clusters", "default", "commits", "well", "edits", "secrets", "owned", "charts")]
         assert not unknown, unknown
         self.told.state |= given
 

@@ -21,12 +21,12 @@ from reconciler.kinds.symphony.components.fields import NO_TEXT, Faults, Field, 
 from reconciler.kinds.symphony.components.helm import chart
 from reconciler.kinds.symphony.components.ingress import ingress
 from reconciler.kinds.symphony.components.order import order
-from reconciler.kinds.symphony.components.site import Fault, Hidden, Object, Release, Rendered, Site, Whose
+from reconciler.kinds.symphony.components.site import Fault, Hidden, Object, Rendered, Site, Whose
 from reconciler.kinds.symphony.components.yaml_k8s import given
 from reconciler.kinds.symphony.model import Binding, Component
 from reconciler.kinds.symphony.values import as_boolean
 
-__all__ = ["Fault", "Hidden", "Object", "Release", "Rendered", "Site", "render"]
+__all__ = ["Fault", "Hidden", "Object", "Rendered", "Site", "render"]
 
 CONTAINERS = ("instance", "container", "")
 """Roles, and types, that are one (§2.2)."""

@@ -9,10 +9,11 @@ says where it holds some.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from reconciler.core.messages import Chart, ChartFailure, ChartObjects
 from reconciler.core.problem import Pointer, Severity
 from reconciler.core.types import Types
 from reconciler.kinds.symphony.expressions import Evaluated
@@ -30,18 +31,6 @@ class Hidden(str):
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
-    """A Helm chart as a component asks for it. What it leaves out is ""; a name without a repo is a path or a reference of its own."""
-
-    name: str
-    namespace: str
-    repo: str
-    chart: str
-    version: str
-    values: Json
-
-
-@dataclass(frozen=True, slots=True)
 class Site:
     """One target, as far as one solution's components need to know it."""
 
@@ -52,8 +41,8 @@ class Site:
     solution_metadata: Texts = field(default_factory=lambda: NO_TEXTS)
     instance_metadata: Texts = field(default_factory=lambda: NO_TEXTS)
     content: Callable[[str], bytes | None] = lambda path: None  # noqa: ARG005 - a file of the source; None: there is none
-    allowed_urls: tuple[str, ...] = ()  # how URLs begin that yaml.k8s may name
-    helm: Callable[[Release], Sequence[Json] | str] | None = None  # a chart's objects, or why there are none
+    allowed_urls: tuple[str, ...] = ()  # how addresses begin that components may name (`lib.urls`)
+    chart: Callable[[Chart], ChartObjects | ChartFailure] | None = None  # None: nobody can render one
 
 
 class Fault(NamedTuple):

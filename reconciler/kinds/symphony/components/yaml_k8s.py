@@ -20,6 +20,7 @@ from reconciler.kinds.symphony.components.drafts import Draft, tell
 from reconciler.kinds.symphony.components.fields import Field, Part, hidden
 from reconciler.kinds.symphony.components.site import Hidden, Site
 from reconciler.kinds.symphony.model import Json
+from reconciler.lib.urls import allowed
 
 OBJECTS = 2_000  # of one component
 PATH_CHARACTERS = 1_000
@@ -54,7 +55,7 @@ def _of_file(field: Field, site: Site) -> list[Draft]:
     if not path:
         return []
     if _URL.fullmatch(path):
-        if any(path.startswith(beginning) for beginning in site.allowed_urls if beginning):
+        if allowed(path, site.allowed_urls):
             field.wrong("is a URL, which may be read but never is: nothing is fetched; put the file into the repository and name its path")
         else:
             field.wrong("is a URL that is not allowed; put the file into the repository and name its path")

@@ -2,7 +2,8 @@
 
 A case is `name`, `spec` (of a Solution; `components` alone stands for it) and what differs from a site where everything is bound:
 `strategy`, `bindings` (role → provider, or null for none), `instance`, `metadata` (of the instance), `properties` and `secrets` of the
-target, `files`, `allowed`, `charts` (name → objects, or why there are none). A field `at` of a problem is its place as people write it.
+target, `files`, `allowed`, `charts` (the name that is asked for → objects, or why there are none). A field `at` of a problem is its place
+as people write it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import yaml
 from reconciler import schemas
 from reconciler.core.identity import BlobId
 from reconciler.core.manifest import NO_CHECKS, parse
+from reconciler.core.messages import Chart, ChartFailure, ChartObjects
 from reconciler.core.problem import field
 from reconciler.core.types import Types
 from reconciler.kinds.symphony import read
-from reconciler.kinds.symphony.components import Fault, Release, Rendered, Site, render
+from reconciler.kinds.symphony.components import Fault, Rendered, Site, render
+from reconciler.kinds.symphony.components.helm import is_exact
 from reconciler.kinds.symphony.expressions import Evaluated, ExpressionError, Scope, evaluate_all
 from reconciler.kinds.symphony.model import Binding, Component, Placement
 
@@ -80,9 +83,14 @@ def site_of(case: Json) -> Site:
         properties = case.get("properties", {})
         return evaluate_all(json, Scope(properties=properties, parameters=component.parameters, instance=instance, secret=secret))
 
-    def helm(release: Release) -> list[Json] | str:
-        made = charts[release.chart]
-        return made if isinstance(made, str) else [{**one, "data": release.values} for one in made]
+    def chart(asked: Chart) -> ChartObjects | ChartFailure:
+        made = charts[asked.name]
+        if isinstance(made, str):
+            return ChartFailure(made)
+        values = msgspec.json.decode(asked.values)
+        objects = [{**one, "data": values} if values and isinstance(one, dict) else one for one in made]
+        version = asked.version if is_exact(asked.version) else "9.9.9"
+        return ChartObjects(version, msgspec.json.encode(objects), varies=bool(case.get("varies")))
 
     return Site(
         instance=instance,
@@ -93,7 +101,7 @@ def site_of(case: Json) -> Site:
         instance_metadata=case.get("metadata", {}),
         content=lambda path: files[path].encode() if path in files else None,
         allowed_urls=tuple(case.get("allowed", ())),
-        helm=helm if charts else None,
+        chart=chart if charts else None,
     )
 
 

@@ -22,7 +22,7 @@ def test_a_real_server_takes_what_is_rendered(control_plane: Access, namespace: 
         if status not in (200, 201):
             refused.append((case, body["kind"], answer.get("message")))
     assert refused == []
-    assert kinds == {"Deployment": 9, "Service": 4, "ConfigMap": 18, "Ingress": 3, "Secret": 2, "ClusterRole": 1, "ServiceAccount": 1}
+    assert kinds == {"Deployment": 9, "Service": 4, "ConfigMap": 20, "Ingress": 3, "Secret": 2, "ClusterRole": 2, "ServiceAccount": 1}
 
 
 def test_a_moved_version_is_an_update_in_place(control_plane: Access, namespace: str) -> None:
