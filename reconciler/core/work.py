@@ -152,7 +152,7 @@ class Work:
             self._on_moved(item.work.unit, item.work.lane.cluster)
             self._stir(item.work)
             for other in self.claims.of(item.ref) if item.ref is not None else ():
-                if other is not item and other.phase == "done" and self.claims.rival(item.ref, other) is item:
+                if other is not item and other.phase == "done" and other.ref and self.claims.rival(other.ref, other) is item:
                     self._stand_back(other, item)  # it stands as we do
 
     def object_changed(self, cluster: Cluster, old: Live | None, new: Live | None) -> None:
