@@ -24,7 +24,7 @@ from . import lookup, read, standing
 from .assignment import Assignment, Placed, assignment
 from .deploy import Deployed, Face, Source, deploy
 from .model import BLOCK, TARGET, Instance, Placement, Solution, Target, Topology
-from .schedules import Scheduled, scheduled
+from .schedules import Scheduled, said, scheduled
 from .stages import next_stage, rings
 from .standing import Stand, Standing
 from .targets import bindings
@@ -207,7 +207,7 @@ class _Planning:
             left=_left(after),
             prune=rendered.whole,
             record=standing.write(after),
-            status=self._status(after, problems),
+            status=self._status(after, problems, edits),
             problems=tuple(problems),
             edits=edits,
             wake_at=wake_at,
@@ -332,7 +332,7 @@ class _Planning:
 
     # -- what is told ----------
 
-    def _status(self, after: Standing, problems: list[Problem]) -> Status:
+    def _status(self, after: Standing, problems: list[Problem], offers: tuple[Edit, ...]) -> Status:
         errors = [problem for problem in problems if problem.severity == "error"]
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -343,7 +343,8 @@ class _Planning:
         texts = [f"{solution} on {count} target{'' if count == 1 else 's'}" for solution, count in sorted(versions.items())]
         says = f"; {self.turn.says}" if self.turn.says else ""
         leaving = f"; {len(after.leaving)} targets of the stage before stay until it is healthy" if after.leaving else ""
-        return Status("Healthy", f"stage {after.stage}: {', '.join(texts)}{leaving}{says}")
+        waits = "; ".join(f"stage {offer.value}: {said(self.view.edit(offer.key), 'propose')}" for offer in offers)
+        return Status("Healthy", f"stage {after.stage}: {', '.join(texts)}{leaving}{says}", waits)
 
 
 def _left(after: Standing) -> dict[tuple[str, str], str]:

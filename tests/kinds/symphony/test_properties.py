@@ -86,7 +86,7 @@ def stages_of(draw: st.DrawFn) -> list[Json]:
     ]
 
 
-image = st.sampled_from(["my-app:1", "my-app:2", None])
+image = st.sampled_from(["my-app:1", "my-app:2", "${{$config(conf,image)}}", None])
 changes = st.fixed_dictionaries(
     {},
     optional={
@@ -120,11 +120,17 @@ changes = st.fixed_dictionaries(
 histories = st.lists(changes, min_size=1, max_size=7)
 
 
+CATALOG = (
+    "{apiVersion: federation.symphony/v1, kind: Catalog, metadata: {name: conf}, spec: {type: config, properties: {image: 'my-app:3'}}}"
+)
+
+
 class Life:
     """A fleet to which a history happens."""
 
     def __init__(self, commits: str = "direct") -> None:
         self.fleet = Fleet()
+        self.fleet.given({"files": {"c.yaml": CATALOG}})
         self.fleet.given({**FLEETS["rings"], "commits": commits, "targets": {n: {"ring": "ring0" if n < "d" else "ring1"} for n in NAMES}})
         self.now = 0
 
