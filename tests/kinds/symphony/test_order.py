@@ -24,7 +24,7 @@ SPEC: Json = {
         {"name": "canary", "versions": VERSIONS, "target": {"selector": {"label": "ring*"}}},
     ],
 }
-ALLOWED = {
+ALLOWED: dict[str, dict[str, str]] = {
     "BLOCK": {},
     "default": {"d": "v0"},
     "ring0": {"a": "v1", "b": "v1"},
@@ -44,7 +44,7 @@ def begun() -> World:
 
 def standing(world: World) -> dict[str, str]:
     """The version on each target."""
-    found = {}
+    found: dict[str, str] = {}
     for cluster in ("eu", "us"):
         _, body = world.call("GET", "/apis/apps/v1/deployments", cluster=cluster)
         found.update((item["metadata"]["namespace"].removeprefix("shop-"), version(item)) for item in body["items"])
