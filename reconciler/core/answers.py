@@ -49,6 +49,7 @@ class Answers:
         self.sources = sources
         self.clusters = clusters
         self.default = default
+        self._by_name: dict[str, object] = {str(name): cluster for name, cluster in clusters.items()}
         self.settings = settings
         self.charts = Charts(wire, lambda chart: self.units.changed(("chart", chart)))
 
@@ -74,7 +75,7 @@ class Answers:
 
     def lane_of(self, manifest: Manifest) -> Lane | str | None:
         """The lane that a manifest's place in the tree implies."""
-        return lane_of_path(manifest.path, dict.fromkeys(self.clusters), self.default)
+        return lane_of_path(manifest.path, self._by_name, self.default)
 
     @property
     def cluster_names(self) -> tuple[ClusterName, ...]:

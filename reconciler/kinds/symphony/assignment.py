@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
+from reconciler.core.identity import ClusterName, Lane
 from reconciler.core.manifest import Manifest
 from reconciler.core.problem import Problem
 from reconciler.core.tree import Places
@@ -133,9 +135,22 @@ def _placed(instance: Instance, candidate: _Candidate, ring: Ring, solution: str
     target = candidate.target
     assert target is not None
     scope = instance.scope or target.solution_scope
-    own = instance.manifest
-    where = place(target, own.name, scope, ring.topologies, own, view.clusters, view.lane_of(target.manifest))
+    own, clusters, implied = instance.manifest, view.clusters, view.lane_of(target.manifest)
+    if ring.topologies:
+        where = place(target, own.name, scope, ring.topologies, own, clusters, implied)
+    else:
+        where = _own_place(target.manifest, own.name, scope, clusters, implied)
     return where if isinstance(where, Problem) else Placed(target, ring, solution, where)
+
+
+@lru_cache(maxsize=read.KEPT_TARGETS)
+def _own_place(
+    manifest: Manifest, name: str, scope: str, clusters: tuple[ClusterName, ...], implied: Lane | str | None
+) -> Placement | Problem:
+    """Where a target itself says. Kept: ten thousand targets are placed by each plan, and one of them has changed."""
+    target, _ = read.target(manifest)
+    assert target is not None
+    return place(target, name, scope, (), manifest, clusters, implied)
 
 
 def _part(found: Assignment, before: Mapping[str, Stand]) -> bool:
@@ -146,6 +161,8 @@ def _part(found: Assignment, before: Mapping[str, Stand]) -> bool:
     held = {stand.at: name for name in found.held if (stand := before.get(name)) is not None}
     some = False
     for at, names in by_scope.items():
+        if len(names) == 1 and at not in held:
+            continue
         here = [held[at]] if at in held else [name for name in names if (stand := before.get(name)) is not None and stand.at == at]
         stays = here if len(here) == 1 else []
         goes = sorted(name for name in names if name not in stays)

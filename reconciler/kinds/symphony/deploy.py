@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from .components import Object, Site, render
 from .components.helm import is_exact
 from .expressions import Evaluated, ExpressionError, Scope, evaluate_all
 from .lookup import catalog
-from .model import NO_TEXTS, Component, Json, Placement, Target, Texts
+from .model import NO_TEXTS, Component, Json, Placement, Solution, Target, Texts
 
 KEPT = 65_536
 """Lanes whose objects are kept, in the order in which they came; beyond it what did not change is rendered anew."""
@@ -51,13 +51,8 @@ class Face(NamedTuple):
         return any("$config" in text or "$secret" in text for _, text in (*self.metadata, *self.parameters))
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Components, and the manifest that they stand in: a solution, or a target that has some of its own."""
-
-    manifest: Manifest
-    metadata: Texts
-    components: tuple[Component, ...]
+Source = Solution | Target
+"""Where components stand: a solution, or a target that has some of its own."""
 
 
 class Deployed(NamedTuple):
@@ -68,6 +63,7 @@ class Deployed(NamedTuple):
     placed: tuple[str, ...]
     whole: bool
     charts: Texts = NO_TEXTS  # which version was taken of those that leave it open
+    lasts: bool = False  # asks nobody, and has no problem: the place of one may be in the file of the instance, whatever that says now
 
 
 _kept: dict[tuple[Any, ...], Deployed] = {}
@@ -93,13 +89,13 @@ def deploy(
     # Manifests are compared by identity, and being in the key keeps them alive.
     key = (face, source.manifest, target.manifest, placement.cluster, placement.namespace, above)
     kept = _kept.get(key)
-    asks = face.asks or any(sign in text for sign in _ASKS for text in (source.manifest.json, target.manifest.json))
-    if kept is not None and not asks and not kept.problems:  # their places may be in the instance's file, which is not in the key
+    if kept is not None and kept.lasts:
         return kept
     found = _deploy(face, root, source, target, placement, view, charts)
     if kept is not None and [_facts(want) for want in kept.wanted] == [_facts(want) for want in found.wanted]:
         found = found._replace(wanted=kept.wanted)
-    _kept[key] = found
+    asks = face.asks or any(sign in text for sign in _ASKS for text in (source.manifest.json, target.manifest.json))
+    _kept[key] = found = found._replace(lasts=not asks and not found.problems)
     if len(_kept) > KEPT:
         del _kept[next(iter(_kept))]
     return found

@@ -13,7 +13,7 @@ from reconciler.core.problem import Problem
 from reconciler.core.view import NotYet, View
 
 from . import read
-from .deploy import Face, Source, deploy
+from .deploy import Face, deploy
 from .model import NO_TEXTS
 from .targets import place
 
@@ -45,9 +45,8 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - what s
         return Plan(prune=False, record=spec.record, status=Status("Failed", str(where)), problems=(*problems, where))
     lane = Lane(ClusterName(where.cluster), manifest.name)
     face = Face(name, manifest.namespace, tuple(target.metadata.items()), ())
-    source = Source(manifest, target.metadata, target.components)
     try:
-        deployed = deploy(face, manifest, source, target, where, "", view, spec.record or NO_TEXTS)
+        deployed = deploy(face, manifest, target, target, where, "", view, spec.record or NO_TEXTS)
     except NotYet:
         held = Held("waits for what its components ask for")
         return Plan({lane: held}, prune=False, record=spec.record, problems=problems)

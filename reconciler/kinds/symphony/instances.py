@@ -22,7 +22,7 @@ from reconciler.core.view import NotYet, View
 
 from . import lookup, read, standing
 from .assignment import Assignment, Placed, assignment
-from .deploy import Deployed, Face, Source, deploy
+from .deploy import Deployed, Face, deploy
 from .model import BLOCK, TARGET, Instance, Placement, Solution, Target, Topology
 from .schedules import Scheduled, said, scheduled
 from .stages import next_stage, rings
@@ -82,7 +82,7 @@ class _Rendered:
 
     wanted: dict[Lane, tuple[Wanted, ...] | Held] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    placed: dict[tuple[str, str], None] = field(default_factory=dict)  # reference of the solution, name of the component
+    placed: dict[tuple[str, tuple[str, ...]], None] = field(default_factory=dict)  # reference of the solution, names of components
     charts: dict[str, str] = field(default_factory=dict)  # versions that were taken
     whole: bool = True
 
@@ -110,6 +110,7 @@ class _Planning:
         self.space = instance.manifest.namespace
         self.face = Face(instance.manifest.name, self.space, tuple(instance.metadata.items()), tuple(instance.parameters.items()))
         self._solutions: dict[str, Solution | lookup.Missing] = {}
+        self._above: dict[int, str] = {}  # topologies of the instance's, by identity
 
     # -- what is written down ----------
 
@@ -231,9 +232,11 @@ class _Planning:
                 continue
             found.wanted[lane] = deployed.wanted
             found.whole &= deployed.whole
-            found.charts.update(deployed.charts)
-            found.placed.update(((reference, component), None) for component in deployed.placed)
-            told.update(dict.fromkeys(deployed.problems))
+            found.placed[reference, deployed.placed] = None
+            if deployed.charts:
+                found.charts.update(deployed.charts)
+            if deployed.problems:
+                told.update(dict.fromkeys(deployed.problems))
         found.problems += told
         return found
 
@@ -251,10 +254,11 @@ class _Planning:
         if rendered.all_known is None:
             return []
         wrong = []
+        placed = {(reference, component): None for reference, components in rendered.placed for component in components}
         for reference in dict.fromkeys(it.solution for it in found.placed.values()):
             solution = self._solution(reference)
             for component in solution.components if isinstance(solution, Solution) else ():
-                if (reference, component.name) not in rendered.placed:
+                if (reference, component.name) not in placed:
                     what = f"component {component.name} is on no target: none has a binding for its type and fits its constraints"
                     assert isinstance(solution, Solution)
                     wrong.append(Problem(solution.manifest.place(component.pointer), what, "warning"))
@@ -277,9 +281,10 @@ class _Planning:
         return wanted
 
     def _deploy(self, solution: Solution, target: Target, placement: Placement, above: tuple[Topology, ...]) -> Deployed:
-        source = Source(solution.manifest, solution.metadata, solution.components)
-        root, named = self.instance.manifest, repr(above) if above else ""
-        return deploy(self.face, root, source, target, placement, named, self.view, self.before.charts)
+        named = self._above.get(id(above))
+        if named is None:
+            named = self._above[id(above)] = repr(above) if above else ""
+        return deploy(self.face, self.instance.manifest, solution, target, placement, named, self.view, self.before.charts)
 
     def _targets(self, name: str) -> list[Target]:
         spaces = ("", "default") if self.space in ("", "default") else (self.space,)

@@ -9,6 +9,7 @@ moves nobody (symphony.md §4).
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -31,13 +32,16 @@ def assign(
     """Target → version, for all `targets`. `before` is what each had; what it says of others, and of other versions, counts nothing."""
     if len(shares) == 1:
         return dict.fromkeys(targets, shares[0][0])
+    wanted = dict(zip((version for version, _ in shares), counts([weight for _, weight in shares], len(targets)), strict=True))
+    had = {target: before.get(target, "") for target in targets}
+    if Counter(had.values()) == wanted:
+        return had  # nobody moves
     ordered = sorted(targets, key=lambda target: hashlib.sha256(f"{instance}\0{target}".encode()).digest())
-    wanted = dict(zip((version for version, _ in shares), counts([weight for _, weight in shares], len(ordered)), strict=True))
     short = dict(wanted)
     found: dict[str, str] = {}
     free: list[str] = []
     for target in ordered:
-        version = before.get(target, "")
+        version = had[target]
         if short.get(version, 0):
             short[version] -= 1
             found[target] = version

@@ -42,17 +42,18 @@ def matches(choice: Choice, target: Target) -> bool:
     if not choice.selector:
         return False
     labels = target.manifest.labels
-    return all(
-        (found := target.properties.get(key, labels.get(key))) is not None and fits(pattern, found)
-        for key, pattern in choice.selector.items()
-    )
+    for key, pattern in choice.selector.items():
+        found = target.properties.get(key, labels.get(key))
+        if found is None or not fits(pattern, found):
+            return False
+    return True
 
 
 def fits(pattern: str, text: str) -> bool:
     """Whether a text is what a pattern says; `*` and `%` in it stand for anything."""
-    first, *more = pattern.replace("%", "*").split("*")
-    if not more:
+    if "*" not in pattern and "%" not in pattern:
         return pattern == text
+    first, *more = pattern.replace("%", "*").split("*")
     *middle, last = more
     if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
         return False
