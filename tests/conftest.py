@@ -16,12 +16,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.controlplane.build import BuildError, NoServersError, servers
+from tests.controlplane.build import HELM, SERVERS, BuildError, NoServersError, built
 from tests.controlplane.fixtures import (  # the fixtures are for every test
     RUN_FOLDER,
     RUN_PID,
     control_plane,
     control_planes,
+    helm,
     kubectl,
     namespace,
     own_plane,
@@ -29,7 +30,7 @@ from tests.controlplane.fixtures import (  # the fixtures are for every test
 )
 from tests.controlplane.keep import end_kept_planes
 
-__all__ = ["control_plane", "control_planes", "kubectl", "namespace", "own_plane", "server_binaries"]
+__all__ = ["control_plane", "control_planes", "helm", "kubectl", "namespace", "own_plane", "server_binaries"]
 
 hypothesis.settings.register_profile("everyday", max_examples=100, derandomize=True, database=None, deadline=None)
 hypothesis.settings.register_profile("deep", max_examples=5000, deadline=None)
@@ -92,12 +93,13 @@ def _may_need_servers(config: pytest.Config) -> bool:
 def _build_servers(config: pytest.Config) -> None:
     """Build, saying how it goes. What cannot be had, or failed, is told by each test that needs it."""
     live = sys.stderr.isatty()
-    try:
-        servers(lambda line: _say(config, line, live=live), say_every_seconds=1.0 if live else 30.0)
-    except NoServersError:
-        pass
-    except BuildError as error:
-        _say(config, str(error))
+    for tools in (SERVERS, HELM):
+        try:
+            built(tools, lambda line: _say(config, line, live=live), say_every_seconds=1.0 if live else 30.0)
+        except NoServersError:
+            pass
+        except BuildError as error:
+            _say(config, str(error))
     if live:
         _say(config, "", live=live)
 

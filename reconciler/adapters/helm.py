@@ -63,13 +63,19 @@ class Helm:
     """The program at `program`. `folder` is its own: what is there goes."""
 
     def __init__(
-        self, program: Path, folder: Path, *, fetch_seconds: float = FETCH_SECONDS, render_seconds: float = RENDER_SECONDS
+        self,
+        program: Path,
+        folder: Path,
+        *,
+        fetch_seconds: float = FETCH_SECONDS,
+        render_seconds: float = RENDER_SECONDS,
+        memory_bytes: int = MEMORY_LIMIT,
     ) -> None:
-        self.runs = 0  # counted by tests
         self._program = program
         self._folder = folder
         self._fetch_seconds = fetch_seconds
         self._render_seconds = render_seconds
+        self._memory_bytes = memory_bytes
         self._archives: dict[tuple[str, str, str], asyncio.Task[Archive]] = {}
         self._begun = False
 
@@ -153,7 +159,6 @@ class Helm:
         Raises:
             Trouble: it says no, too much, or nothing in time.
         """
-        self.runs += 1
         home = self._private()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -170,7 +175,7 @@ class Helm:
             shutil.rmtree(home, ignore_errors=True)
             raise Trouble(f"{self._program.name} cannot be run: {getattr(error, 'strerror', error)}") from None
         try:
-            _limit(process.pid)
+            _limit(process.pid, self._memory_bytes)
             async with asyncio.timeout(seconds):
                 code, out, err = await _talk(process, given)
         except TimeoutError:
@@ -183,8 +188,19 @@ class Helm:
         if len(out) > OUTPUT_LIMIT:
             raise Trouble(f"helm {words[0]} prints more than {OUTPUT_LIMIT >> 20} MiB")
         if code != 0:
-            raise Trouble(_said(err, code, words[0], self._folder))
+            raise Trouble(self._said(err, code, words[0]))
         return out
+
+
+    def _said(self, err: bytes, code: int, word: str) -> str:
+        """Helm's own words, fit to be shown: without paths of ours, on one line."""
+        text = scrub(err[:ERROR_LIMIT].decode(errors="replace"))
+        if "out of memory" in text or "cannot allocate memory" in text:
+            return f"helm {word} needs more than {self._memory_bytes >> 20} MiB of memory"
+        _, _, after = text.rpartition("Error: ")
+        text = re.sub(re.escape(str(self._folder)) + r"/\w+/?", "", after or text)
+        text = _ODD.sub(" ", text.replace("Use --debug flag to render out invalid YAML", "")).strip()
+        return f"helm {word}: {text[:MESSAGE_LIMIT] or f'ended with {code}, and said nothing'}"
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -192,11 +208,11 @@ def _environment(home: Path) -> dict[str, str]:
     return {**homes, "HOME": str(home), "TMPDIR": str(home), "PATH": os.defpath, "HELM_NO_PLUGINS": "1"}
 
 
-def _limit(pid: int) -> None:
+def _limit(pid: int, memory_bytes: int) -> None:
     """What a program may use, where the system lets us say so (Linux)."""
     if sys.platform != "linux":
         return
-    limits = {resource.RLIMIT_DATA: MEMORY_LIMIT, resource.RLIMIT_FSIZE: FILE_LIMIT, resource.RLIMIT_CORE: 0}
+    limits = {resource.RLIMIT_DATA: memory_bytes, resource.RLIMIT_FSIZE: FILE_LIMIT, resource.RLIMIT_CORE: 0}
     with contextlib.suppress(ProcessLookupError):  # it has ended already
         for which, limit in limits.items():
             resource.prlimit(pid, which, (limit, limit))
@@ -230,17 +246,6 @@ async def _read(process: asyncio.subprocess.Process, stream: asyncio.StreamReade
 
 
 # -- what it says ----------
-
-
-def _said(err: bytes, code: int, word: str, folder: Path) -> str:
-    """Helm's own words, fit to be shown: without paths of ours, on one line."""
-    text = scrub(err[:ERROR_LIMIT].decode(errors="replace"))
-    if "out of memory" in text or "cannot allocate memory" in text:
-        return f"helm {word} needs more than {MEMORY_LIMIT >> 20} MiB of memory"
-    _, _, after = text.rpartition("Error: ")
-    text = re.sub(re.escape(str(folder)) + r"/\w+/?", "", after or text)
-    text = _ODD.sub(" ", text.replace("Use --debug flag to render out invalid YAML", "")).strip()
-    return f"helm {word}: {text[:MESSAGE_LIMIT] or f'ended with {code}, and said nothing'}"
 
 
 def _version(text: bytes) -> str:

@@ -1,10 +1,10 @@
-"""Building the servers: etcd, the Kubernetes control plane, kubectl and kwok, from go.mod, once a machine.
+"""Building the servers: etcd, the Kubernetes control plane, kubectl and kwok, from go.mod, once a machine; and helm, from helm/go.mod.
 
 Law of the module: the binaries live outside the tree, in a folder named after what they are built from; that folder exists only
-when it is whole. Building takes some nine minutes of processor time from nothing and no time afterwards.
+when it is whole. Building takes some nine minutes of processor time from nothing (helm three more) and no time afterwards.
 
-`RECONCILER_TEST_SERVERS` names a folder of ready binaries for machines that have them. Run as a program, it builds and prints the
-folder.
+`RECONCILER_TEST_SERVERS` and `RECONCILER_TEST_HELM` name folders of ready binaries for machines that have them. Run as a program, it
+builds the servers and prints their folder.
 """
 
 from __future__ import annotations
@@ -20,14 +20,33 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 HERE = Path(__file__).parent
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok")
-READY_VARIABLE = "RECONCILER_TEST_SERVERS"
 VERSION_PACKAGE = "k8s.io/component-base/version"
 
 Say = Callable[[str], None]
+
+
+class Tools(NamedTuple):
+    """Programs that one Go module builds. They do not share one: helm would move what Kubernetes is made of."""
+
+    module: Path
+    binaries: tuple[str, ...]
+    ready: str  # the variable that names a folder of them
+    name: str
+    needed: str  # what is said where there is no Go
+
+
+SERVERS = Tools(
+    HERE,
+    BINARIES,
+    "RECONCILER_TEST_SERVERS",
+    "the test servers (Kubernetes, etcd, kwok)",
+    "Go is missing, which builds the Kubernetes servers that this test runs against",
+)
+HELM = Tools(HERE / "helm", ("helm",), "RECONCILER_TEST_HELM", "helm", "Go is missing, which builds the helm that this test runs")
 
 
 class NoServersError(Exception):
@@ -45,14 +64,19 @@ def servers(say: Say, say_every_seconds: float = 30.0) -> Path:
         NoServersError: there is neither a ready folder nor Go.
         BuildError: building failed.
     """
-    if ready := os.environ.get(READY_VARIABLE):
-        return _checked(Path(ready))
-    folder = _cache() / _key(_go_version())
+    return built(SERVERS, say, say_every_seconds)
+
+
+def built(tools: Tools, say: Say, say_every_seconds: float = 30.0) -> Path:
+    """The folder that holds these tools; as `servers`."""
+    if ready := os.environ.get(tools.ready):
+        return _checked(tools, Path(ready))
+    folder = _cache() / _key(tools, _go_version(tools))
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock"), say):
+        with _locked(folder.with_suffix(".lock"), tools, say):
             if not folder.exists():  # another may have built it while we waited for the lock
-                _build(folder, say, say_every_seconds)
+                _build(tools, folder, say, say_every_seconds)
     return folder
 
 
@@ -62,10 +86,10 @@ def program(folder: Path, name: str) -> str:
     return str(path if path.exists() or name != "etcd" else folder / "server")
 
 
-def _checked(folder: Path) -> Path:
-    missing = [name for name in BINARIES if not Path(program(folder, name)).is_file()]
+def _checked(tools: Tools, folder: Path) -> Path:
+    missing = [name for name in tools.binaries if not Path(program(folder, name)).is_file()]
     if missing:
-        raise BuildError(f"{READY_VARIABLE}={folder} lacks {', '.join(missing)}")
+        raise BuildError(f"{tools.ready}={folder} lacks {', '.join(missing)}")
     return folder
 
 
@@ -74,32 +98,34 @@ def _cache() -> Path:
     return Path(base) / "reconciler-test-servers"
 
 
-def _go_version() -> str:
+def _go_version(tools: Tools) -> str:
     if shutil.which("go") is None:
-        raise NoServersError("Go is missing, which builds the Kubernetes servers that this test runs against")
-    return _go("env", "GOVERSION").strip()
+        raise NoServersError(tools.needed)
+    return _go(tools, "env", "GOVERSION").strip()
 
 
-def _key(go_version: str) -> str:
+def _key(tools: Tools, go_version: str) -> str:
     digest = hashlib.sha256(go_version.encode())
     for name in ("go.mod", "go.sum"):
-        digest.update((HERE / name).read_bytes())
+        digest.update((tools.module / name).read_bytes())
     return digest.hexdigest()[:20]
 
 
-def _go(*words: str) -> str:
-    done = subprocess.run(["go", *words], cwd=HERE, capture_output=True, text=True, check=False)
+def _go(tools: Tools, *words: str) -> str:
+    done = subprocess.run(["go", *words], cwd=tools.module, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BuildError(f"go {' '.join(words)}: {done.stderr.strip()[-2000:]}")
     return done.stdout
 
 
 def _module_version(module: str) -> str:
-    return _go("list", "-m", "-f", "{{.Version}}", module).strip()
+    return _go(SERVERS, "list", "-m", "-f", "{{.Version}}", module).strip()
 
 
-def _build_flags() -> list[str]:
+def _build_flags(tools: Tools) -> list[str]:
     """Versions are stamped into the binaries: `kubectl version` fails without, and kwok's nodes tell it."""
+    if tools is HELM:
+        return ["-trimpath", "-ldflags", "-s -w"]
     kubernetes, kwok = _module_version("k8s.io/kubernetes"), _module_version("sigs.k8s.io/kwok")
     major, minor, _ = kubernetes.removeprefix("v").split(".", 2)
     stamps = {
@@ -111,20 +137,21 @@ def _build_flags() -> list[str]:
     return ["-trimpath", "-ldflags", "-s -w " + " ".join(f"-X {name}={value}" for name, value in stamps.items())]
 
 
-def _build(folder: Path, say: Say, say_every_seconds: float) -> None:
+def _build(tools: Tools, folder: Path, say: Say, say_every_seconds: float) -> None:
     """Build into a neighbour of `folder` and rename: a half-built folder is never seen."""
     half = folder.with_suffix(".building")
     shutil.rmtree(half, ignore_errors=True)  # left by a build that was killed; the lock says that nobody is at it
     half.mkdir()
-    say("building the test servers (Kubernetes, etcd, kwok); some minutes, once on this machine")
-    with _progress(say, say_every_seconds) as seen:
-        command = ["go", "build", "-v", *_build_flags(), "-o", f"{half}/", "tool"]
-        with subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as build:
+    say(f"building {tools.name}; some minutes, once on this machine")
+    with _progress(tools, say, say_every_seconds) as seen:
+        command = ["go", "build", "-v", *_build_flags(tools), "-o", f"{half}/", "tool"]
+        with subprocess.Popen(command, cwd=tools.module, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as build:
             assert build.stderr is not None
             tail = _follow(build.stderr, seen)
     if build.returncode:
-        raise BuildError("building the test servers failed:\n" + "\n".join(tail))
-    (half / "server").rename(half / "etcd")
+        raise BuildError(f"building {tools.name} failed:\n" + "\n".join(tail))
+    if tools is SERVERS:
+        (half / "server").rename(half / "etcd")
     half.rename(folder)
 
 
@@ -136,7 +163,7 @@ def _follow(lines: IO[str], seen: list[str]) -> list[str]:
 
 
 @contextmanager
-def _progress(say: Say, every_seconds: float) -> Iterator[list[str]]:
+def _progress(tools: Tools, say: Say, every_seconds: float) -> Iterator[list[str]]:
     """Say now and then how far the build is, while the body runs."""
     seen: list[str] = []
     started, over = time.monotonic(), threading.Event()
@@ -144,7 +171,7 @@ def _progress(say: Say, every_seconds: float) -> Iterator[list[str]]:
     def tell() -> None:
         fetched = sum(line.startswith("go: downloading") for line in seen)
         elapsed = time.monotonic() - started
-        say(f"building the test servers: {elapsed / 60:.1f} min, {fetched} modules fetched, {len(seen) - fetched} packages compiled")
+        say(f"building {tools.name}: {elapsed / 60:.1f} min, {fetched} modules fetched, {len(seen) - fetched} packages compiled")
 
     def keep_telling() -> None:
         while not over.wait(every_seconds):
@@ -161,12 +188,12 @@ def _progress(say: Say, every_seconds: float) -> Iterator[list[str]]:
 
 
 @contextmanager
-def _locked(path: Path, say: Say) -> Iterator[None]:
+def _locked(path: Path, tools: Tools, say: Say) -> Iterator[None]:
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("another process is building the test servers; waiting for it")
+            say(f"another process is building {tools.name}; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from .build import BuildError, NoServersError, program, servers
+from .build import HELM, BuildError, NoServersError, built, program, servers
 from .keep import kept_plane
 from .plane import Access, ControlPlane
 
@@ -59,6 +59,17 @@ def control_plane(control_planes: Callable[[int], list[Access]]) -> Access:
 def kubectl(server_binaries: Path) -> str:
     """The path of the real `kubectl`."""
     return program(server_binaries, "kubectl")
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """The real `helm`; skips where it cannot be had, fails where building it failed."""
+    try:
+        return built(HELM, print) / "helm"
+    except NoServersError as error:
+        pytest.skip(str(error))
+    except BuildError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture

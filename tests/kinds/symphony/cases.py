@@ -35,7 +35,7 @@ from reconciler.core.health import Health
 from reconciler.core.identity import BlobId, ClusterName, CommitId, GroupKind, Instant, Lane, ObjectId, ObjectRef, SourceName, UnitKey
 from reconciler.core.kind import Edit, Gate, Held, Plan, Spec, Status, Wanted
 from reconciler.core.manifest import Checks, Manifest, ManifestFile, parse
-from reconciler.core.messages import Commit
+from reconciler.core.messages import Chart, ChartFailure, ChartObjects, Commit
 from reconciler.core.observed import Live
 from reconciler.core.problem import Problem
 from reconciler.core.settings import Commits
@@ -152,11 +152,22 @@ class Told:
         metadata = {"name": ref.id.name, "namespace": ref.id.namespace, "uid": "1", "resourceVersion": version}
         return Live(Resource("", "v1", "Secret", "secrets", True), msgspec.json.encode({"metadata": metadata, "data": coded}))
 
-    has_helm = False
-    urls: tuple[str, ...] = ()
+    has_helm = True
+    urls: tuple[str, ...] = ("https://charts.example.org",)
 
-    def chart_of(self, chart: Any) -> Any:
-        raise AssertionError("without helm nobody asks this")
+    def chart_of(self, chart: Chart) -> ChartObjects | ChartFailure:
+        charts: Json | None = self.state["charts"]
+        if charts is None:
+            raise NotYet
+        versions = charts.get(chart.name)
+        if versions is None:
+            return ChartFailure(f"there is no chart {chart.name}")
+        version = chart.version if chart.version in versions else versions[-1]
+        labels = {"app": chart.release}
+        pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": f"{chart.release}:{version}"}]}}
+        spec = {"selector": {"matchLabels": labels}, "template": pod}
+        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": chart.release}, "spec": spec}
+        return ChartObjects(version, msgspec.json.encode([body]))
 
     def forget(self, question: Question) -> None:
         raise AssertionError("no kind asks this")
