@@ -120,13 +120,17 @@ def _unit_lines(unit: UnitPlan, indent: str, limit: int | None) -> list[str]:
 
 
 def _turn_lines(turns: tuple[Counted, ...], indent: str, limit: int | None) -> list[str]:
-    """Who gets what, and who leaves; a hint below its line, for it must be read in full."""
+    """Who gets what, and who leaves: all of it is to be read, on as many lines as it needs, a hint on its own."""
+    from reconciler.lib.plain import width
+
     from .tables import aligned, painted, wrapped
 
     rows = [(one.turn.who, one.turn.what + _deleted(one)) for one in turns]
     lines: list[str] = []
-    for one, line in zip(turns, aligned(rows, indent, limit), strict=True):
-        lines.append(painted(line, "-") if one.turn.leaves else line)
+    for one, row, line in zip(turns, rows, aligned(rows, indent, None), strict=True):
+        fits = limit is None or width(line) <= limit
+        texts = [line] if fits else [*wrapped(row[0], indent, limit), *wrapped(row[1], indent + "  ", limit)]
+        lines += [painted(text, "-" if one.turn.leaves else "") for text in texts]
         lines += wrapped(f"({one.turn.hint})", indent + "  ", limit) if one.turn.hint else []
     return lines
 

@@ -188,7 +188,8 @@ def _deletion(engine: Engine, key: UnitKey, live: Live, cluster: ClusterName) ->
         return Step("keep", live.id, "", None, 0, (), "reconciler.dev/prune: disabled")
     if kept:
         return Step("keep", live.id, "", None, 0, (), kept)
-    return Step("delete", live.id, "", None, 0, (), reason or "no longer in Git")
+    left = plan.left.get((cluster, live.id.namespace), "") if plan else ""
+    return Step("delete", live.id, "", None, 0, (), reason or left or "no longer in Git")
 
 
 # -- what would not work ----------

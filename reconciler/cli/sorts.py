@@ -16,6 +16,7 @@ from reconciler.core.report import Report
 from reconciler.core.told import Column, Table
 from reconciler.kinds import KINDS
 from reconciler.lib import durations
+from reconciler.lib.plain import width
 
 from . import tables
 from .listing import Pick
@@ -75,25 +76,35 @@ def find(engine: Engine, report: Report, sort: Sort, pick: Pick) -> list[Listed]
 
 
 def as_text(found: list[Listed], sort: Sort, now: float, limit: int | None, *, wide: bool) -> list[str]:
-    """The table. A column that says nothing of any object is left out where its kind does not insist on it."""
+    """The table. A column that is sparse is left out where it says nothing, and stands below its row where there is no room."""
+    columns = [column for column in sort.table.columns if not column.sparse or any(column.text(one.body) for one in found)]
+    beside = [column for column in columns if not column.wide]
+    cells = [[_cell(column, one.body, now, wide=wide) for column in beside] for one in found]
     spaced = any(one.body["metadata"].get("namespace") for one in found)
-    shown = [column for column in sort.table.columns if not column.wide]
-    shown = [column for column in shown if not column.sparse or any(column.text(one.body) for one in found)]
-    header = [*(["NAMESPACE"] if spaced else []), "NAME", *(column.name for column in shown)]
+    header, rows = _named(found, ["NAME", *(column.name for column in beside)], cells, spaced=spaced)
+    full = max(width(line) for line in tables.table(header, rows, None))
+    below = [column for column in columns if column.wide and wide]
+    if limit is not None and full > limit:
+        below = [*(column for column in beside if column.sparse), *below]
+        kept = [number for number, column in enumerate(beside) if not column.sparse]
+        header, rows = _named(found, ["NAME", *(beside[n].name for n in kept)], [[row[n] for n in kept] for row in cells], spaced=spaced)
+    made = tables.table(header, rows, limit, state=header.index("STATUS") if "STATUS" in header else None)
+    lines = made[:1]
+    for one, line in zip(found, made[1:], strict=True):
+        lines.append(line)
+        texts = [(column.name.lower(), column.text(one.body)) for column in below]
+        texts += [("written at", str(one.place))] if wide else []
+        lines += [part for name, text in texts if text for part in tables.wrapped(f"{name}: {text}", "  ", limit)]
+    return lines
+
+
+def _named(found: list[Listed], header: list[str], cells: list[list[str]], *, spaced: bool) -> tuple[list[str], list[list[str]]]:
+    """Header and rows with the names, and the namespaces where any object has one."""
     rows = []
-    for one in found:
+    for one, row in zip(found, cells, strict=True):
         metadata = one.body["metadata"]
-        first = [metadata.get("namespace") or "default"] if spaced else []
-        rows.append([*first, metadata["name"], *(_cell(column, one.body, now, wide=wide) for column in shown)])
-    lines = tables.table(header, rows, limit, state=header.index("STATUS") if "STATUS" in header else None)
-    made = lines[:1]
-    for one, line in zip(found, lines[1:], strict=True):
-        made.append(line)
-        if wide:
-            more = [(column.name, column.text(one.body)) for column in sort.table.columns if column.wide]
-            for name, text in [*more, ("written at", str(one.place))]:
-                made += tables.wrapped(f"{name.lower()} {text}", "  ", limit) if text else []
-    return made
+        rows.append([*([metadata.get("namespace") or "default"] if spaced else []), metadata["name"], *row])
+    return [*(["NAMESPACE"] if spaced else []), *header], rows
 
 
 def _cell(column: Column, body: dict[str, Any], now: float, *, wide: bool) -> str:

@@ -79,8 +79,13 @@ class Desired:
 
     def text(self, path: str) -> bytes | None:
         """The text of a file that holds manifests, as it last could be read."""
+        found = self.of_file(path)
+        return found[0].text if found else None
+
+    def of_file(self, path: str) -> tuple[Manifest, ...]:
+        """The manifests of one file, as it last could be read."""
         file = self._last.get(path) or self.folders.get(path.rpartition("/")[0] or ".", {}).get(path)
-        return file.manifests[0].text if file is not None and file.manifests else None
+        return file.manifests if file is not None else ()
 
     def faults(self, path: str) -> tuple[Problem, ...]:
         """What is wrong with a file that cannot be read now."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from .answers import Answers
 from .approvals import APPROVAL, Offers, find
+from .checked import Checked
 from .clusters import Cluster
 from .desired import Touched
 from .edits import Edits
@@ -68,6 +69,7 @@ class Engine:
         )
         self.offers = Offers(self.wire, self._offer_moved)
         self.edits = answers.edits = Edits(self.wire, self.sources, self.units.is_current, self._edit_moved)
+        self.checked = Checked(kinds, self.sources, tuple(self.clusters), self.specs.default, self.units)
         self.reports = Reports(self)
         self.publishers = {s.name: Publisher(self.wire, s, settings, self.reports) for s in self.sources.values()}
         self._saving_kinds: dict[ClusterName, None] = {}
@@ -131,6 +133,7 @@ class Engine:
     # -- what happens ----------
 
     def _commit(self, source: Source, touched: Touched) -> None:
+        self.checked.commit(source.name, touched)
         for path in touched.folders:
             self.units.touch(folder(source.name, path), self.specs.plain)
         for key, kind in self.specs.changed_roots(source, touched):

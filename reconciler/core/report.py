@@ -17,6 +17,7 @@ from .kind import Gate, State, Status
 from .lanes import FIRST_WAVE, Item, LaneWork
 from .markdown import plain
 from .messages import Commit
+from .problem import Problem
 from .prune import NOT_APPLIED, Waiting
 from .told import LaneTold, PartTold
 from .units import Unit
@@ -209,8 +210,12 @@ def unit_report(
     since: Callable[[UnitKey, State], float],
     offered: Callable[[UnitKey, Gate, str], str],
     edits: tuple[str, ...] = (),
+    checked: tuple[Problem, ...] = (),
 ) -> UnitReport:
-    """How one unit stands. `offered` says how to let a gate through, `edits` what of its edits waits for somebody."""
+    """How one unit stands.
+
+    `offered` says how to let a gate through, `edits` what of its edits waits for somebody, `checked` what is wrong in Git beside its plan.
+    """
     own: Status | None = unit.status
     states: list[State] = [lane.state for lane in lanes] + ([own.state] if own else [])
     if unit.plan is None and not own:
@@ -223,7 +228,9 @@ def unit_report(
     waits = [own.waits_for] if own and own.waits_for else []
     waits += [offered(unit.key, gate, cluster) for gate, cluster in gates]
     waits += edits
+    found = {problem.place: None for problem in unit.plan.problems} if unit.plan else {}
     problems = tuple((problem.place, problem.message) for problem in (unit.plan.problems if unit.plan else ()))
+    problems += tuple((problem.place, problem.message) for problem in checked if problem.place not in found)
     return UnitReport(
         key=unit.key,
         state=state,

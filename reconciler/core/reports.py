@@ -41,6 +41,7 @@ class Reports:
 
     def units(self) -> dict[UnitKey, UnitReport]:
         """All units, described."""
+        self._touched.update(dict.fromkeys(self.engine.checked.look()))
         for key in self._touched:
             if key in self.engine.units.units:
                 self._units[key] = self._describe(key)
@@ -144,7 +145,7 @@ class Reports:
         if unit.spec and unit.spec.manifests:
             commit = source.desired.changed_last(unit.spec.manifests) or commit
         found = [report for _, report in sorted(lanes, key=lambda pair: pair[0])]
-        return unit_report(unit, found, commit, self._since, self._offered, engine.edits.waits(key))
+        return unit_report(unit, found, commit, self._since, self._offered, engine.edits.waits(key), engine.checked.of(key))
 
     def _since(self, key: UnitKey, state: State) -> float:
         return self.since.of(key, state, self.engine.wire.now.wall)

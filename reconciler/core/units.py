@@ -122,6 +122,11 @@ class Units:
         unit = self.units.get(key)
         return unit is not None and unit.planned and unit.plan is unit.proposed and not unit.saving and key not in self._dirty
 
+    def asked_by_name(self, kind: GroupKind, namespace: str, name: str) -> list[UnitKey]:
+        """The units that asked for manifests of a name."""
+        question = ("named", kind, namespace, name)
+        return [key for key in self._topics.get(topic_of(question), ()) if question in self.units[key].asked]
+
     @property
     def busy(self) -> bool:
         """Whether any unit waits to be planned or stored."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from reconciler.core.identity import ClusterName, GroupKind, Lane
 from reconciler.core.manifest import Manifest
-from reconciler.core.problem import Pointer, Problem, did_you_mean, field, shown
+from reconciler.core.problem import Pointer, Problem, shown
 from reconciler.core.tree import Tree
 
 from . import lookup, read
@@ -163,13 +163,14 @@ def _targets(instance: Instance, asked: _Asked) -> Iterator[Problem]:
     """Targets that are not there, stages that mean none, and two of one stage in one place."""
     manifest, tree = instance.manifest, asked.tree
     spaces = ("", DEFAULT_NAMESPACE) if manifest.namespace in ("", DEFAULT_NAMESPACE) else (manifest.namespace,)
-    names = [target.name for target in tree.manifests(TARGET) if target.namespace in spaces]
+    others = [target for target in tree.manifests(TARGET) if target.namespace in spaces]
+    names = dict.fromkeys(target.name for target in others)
     present = name_of(instance.stage)
     for stage in _stages(instance):
         one = replace(instance, rings="exclusive")
         missing = [ring.choice for ring in rings(one, stage) if is_exact(ring.choice) and ring.choice.name not in names]
         for choice in missing:
-            text = f"there is no Target {choice.name}{did_you_mean(choice.name, names)}"
+            text = f"there is no Target {choice.name}{lookup.nearest(choice.name, others)}"
             yield Problem(manifest.place((*choice.pointer, "name")), text)
         if missing:
             continue
@@ -198,8 +199,8 @@ def _containers(tree: Tree) -> Iterator[Problem]:
         for version in (manifest for kind in versions for manifest in tree.manifests(kind)) if known else ():
             root, space = _spec(version).get("rootResource"), version.namespace or DEFAULT_NAMESPACE
             if isinstance(root, str) and root and (space, root) not in known:
-                names = [name for where, name in known if where == space]
-                text = f"there is no container of {name}s {root}, as {field(('spec', 'rootResource'))} says{did_you_mean(root, names)}"
+                near = lookup.nearest(root, [manifest for (where, _), manifest in known.items() if where == space])
+                text = f"there is no container of {name}s {root}, as spec.rootResource says{near}"
                 yield Problem(version.place(("spec", "rootResource")), text)
 
 
@@ -214,7 +215,7 @@ def _catalogs(tree: Tree) -> Iterator[Problem]:
         line = [manifest.name]
         found = lookup.catalog(tree, manifest.namespace, parent)
         if found is None:
-            near = did_you_mean(parent, [one.name for one in everyone if one is not manifest])
+            near = lookup.nearest(parent, [one for one in everyone if one is not manifest])
             yield Problem(place, f"there is no Catalog {parent}, which is to be the parent{near}")
         name = parent
         while found is not None and len(line) < PARENTS:

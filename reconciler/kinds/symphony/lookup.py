@@ -7,6 +7,7 @@ in `default`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from reconciler.core.identity import GroupKind, Place
@@ -52,7 +53,14 @@ def solution(view: Lookup, namespace: str, reference: str) -> Solution | Missing
     if not version and versions:
         names = listed(sorted(f"{root}:{solution_name(m)[1]}" for m in versions)[:NAMED])
         return Missing(f"Solution {root} has several versions, say which: {names}")
-    return Missing(f"there is no Solution {reference}{did_you_mean(reference, [m.name for m in others])}")
+    return Missing(f"there is no Solution {reference}{nearest(reference, others)}")
+
+
+def nearest(name: str, others: Sequence[Manifest]) -> str:
+    """`; did you mean site-app (sites/solution.yaml:3)?`, or nothing where none is called nearly so."""
+    text = did_you_mean(name, [manifest.name for manifest in others])
+    near = next((manifest for manifest in others if text and text == f"; did you mean {manifest.name}?"), None)
+    return f"; did you mean {near.name} ({near.path}:{near.line})?" if near is not None else text
 
 
 def catalog(view: Lookup, namespace: str, name: str) -> Catalog | None:

@@ -20,6 +20,7 @@ LEAVE = "LEAVE"
 
 _RINGS = "stages are exclusive; with annotation reconciler.dev/rings: cumulative those listed before would stay"
 _DEFAULT = "the default stage leaves all others"
+_TAKEN = "another target takes their place"
 _UNMATCHED = "no target of its stage any more"
 
 
@@ -96,7 +97,7 @@ def _going(cluster: str, old: Standing, new: Standing, *, gone: bool) -> Iterato
         if name in new.leaving:
             what, hint = f"stay until stage {new.stage} is healthy, then {LEAVE}", ""
         else:
-            what, hint = LEAVE, "" if gone else _hint(stand, new, moves=stays is not None)
+            what, hint = LEAVE, "" if gone else _TAKEN if stand.at in taken else _hint(stand, new, moves=stays is not None)
         going.setdefault((f"{stand.stage} targets", what, hint), []).append((name, stand))
     for (who, what, hint), found in going.items():
         leaves = dict.fromkeys(stand.namespace for _, stand in found if stand.at not in taken) if what == LEAVE else ()

@@ -1,0 +1,82 @@
+"""Checks of whole trees: each with its message and its place, and nothing else said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler.core.identity import ClusterName, GroupKind
+from reconciler.core.manifest import Manifest
+from reconciler.core.tree import Tree
+from reconciler.core.units import lane_of_path
+from reconciler.kinds.symphony import checks
+from reconciler.kinds.symphony.model import TARGET
+from tests.kinds.symphony.cases import read
+
+CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "cases" / "checks.yaml").read_text(encoding="utf-8"))
+GROUPS = {"Target": "fabric.symphony", "Catalog": "federation.symphony", "CatalogVersion": "federation.symphony"}
+GROUPS["CatalogContainer"] = "federation.symphony"
+COMPONENTS = {"components": [{"name": "web", "type": "container", "properties": {"container.image": "a"}}]}
+BOUND = [{"bindings": [{"role": "instance", "provider": "providers.target.k8s"}]}]
+BASE: dict[str, Any] = {
+    "base/one.yaml": {"kind": "Target", "name": "one", "spec": {"solutionScope": "place", "topologies": BOUND}},
+    "base/app.yaml": {"kind": "Solution", "name": "app", "spec": COMPONENTS},
+    "base/app2.yaml": {"kind": "Solution", "name": "app2", "spec": COMPONENTS},
+}
+
+
+def text_of(file: dict[str, Any] | str) -> str:
+    if isinstance(file, str):
+        return file
+    metadata = {"name": file["name"], **({"namespace": file["namespace"]} if "namespace" in file else {})}
+    head = {"apiVersion": f"{GROUPS.get(file['kind'], 'solution.symphony')}/v1", "kind": file["kind"], "metadata": metadata}
+    dumper = yaml.CSafeDumper
+    dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
+    return yaml.dump({**head, **({"spec": file["spec"]} if "spec" in file else {})}, Dumper=dumper, sort_keys=False, width=200)
+
+
+def manifests(files: dict[str, Any]) -> list[Manifest]:
+    return [manifest for path in sorted(files) for manifest in read(path, text_of(files[path])).manifests]
+
+
+def tree(files: dict[str, Any], **case: Any) -> Tree:
+    kinds: dict[GroupKind, tuple[Manifest, ...]] = {}
+    for manifest in manifests(files):
+        kind = GroupKind(manifest.group, manifest.kind)
+        kinds[kind] = (*kinds.get(kind, ()), manifest)
+    before = {(one.kind, one.name): one for one in manifests(case.get("before", {}))}
+    named = case.get("clusters")
+    clusters = tuple(map(ClusterName, named)) if named is not None else None
+    default = named[0] if named and case.get("default", True) else None
+    return Tree(
+        kinds,
+        clusters,
+        lambda manifest: lane_of_path(manifest.path, dict.fromkeys(named or ()), default),
+        lambda manifest: before.get((manifest.kind, manifest.name)),
+        planned=case.get("planned", False),
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_case(case: dict[str, Any]) -> None:
+    found = checks.check(tree({**BASE, **case["files"]}, **{key: case[key] for key in case if key != "files"}))
+    assert [f"{'warning ' if one.severity == 'warning' else ''}{one}" for one in found] == case["problems"]
+
+
+def test_there_are_enough_of_them() -> None:
+    assert sum(bool(case["problems"]) for case in CASES) >= 30
+
+
+def test_what_would_take_too_long_is_not_begun_and_told() -> None:
+    instance = {"kind": "Instance", "name": "shop", "spec": {"solution": "app", "target": {"name": "one"}}}
+    many = {f"i{n}.yaml": {**instance, "name": f"i{n}"} for n in range(30)}
+    targets = {f"t{n}.yaml": {"kind": "Target", "name": f"t{n}"} for n in range(checks.MATCHES_LIMIT // 20 // 100)}
+    limited = tree({**BASE, **many, **targets})
+    kinds = {**limited.kinds, TARGET: limited.kinds[TARGET] * 100}
+    found = checks.check(Tree(kinds, None, limited.lane_of))
+    assert [one.message for one in found if one.severity == "warning"] == [
+        "not checked: whom its stages mean (more than 500,000 targets to look at)"
+    ]
