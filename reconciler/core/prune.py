@@ -39,7 +39,7 @@ FULL_SECONDS = 0.05
 
 PROTECTED = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet")
 
-NOT_APPLIED = "what is wanted is not all applied yet"
+NOT_APPLIED, PAUSED = "what is wanted is not all applied yet", "paused"
 
 AGAIN_BASE_SECONDS, AGAIN_CAP_SECONDS = 2.0, 300.0
 """A deletion that a cluster refuses is tried again, later and later."""
@@ -246,18 +246,17 @@ class Pruner:
         unit = self._unit_of(pair[0])
         if unit is None or not unit.planned:
             return "what is wanted is not known yet"
-        not_planned = self._all_planned()
-        if not_planned:
-            return not_planned
-        return "" if cluster.all_listed else "not every kind of the cluster is listed yet"
+        return self._all_planned() or ("" if cluster.all_listed else "not every kind of the cluster is listed yet")
 
     def _not_yet(self, pair: Pair) -> str:
         """Why nothing may be deleted at this moment, whoever approves, but what the plan names as leaving."""
         unit = self._unit_of(pair[0])
         assert unit is not None and unit.plan is not None
+        lanes = [work for lane, work in self.work.lanes.get(pair[0], {}).items() if lane.cluster == pair[1]]
+        if any(work.held is not None and work.held.paused for work in lanes):
+            return PAUSED
         if not unit.plan.prune:
             return "held: what is wanted is not known for certain"
-        lanes = [work for lane, work in self.work.lanes.get(pair[0], {}).items() if lane.cluster == pair[1]]
         if any(work.held is not None for work in lanes):
             return "held"
         if self.work.settings.act and any(not work.applied for work in lanes):
@@ -280,7 +279,8 @@ class Pruner:
         later = self._not_yet(pair)
         if later:
             self._send(pair, cluster, free, leaving)
-            self._set(pair, Waiting(len(budgeted), len(self.owned[pair]), later) if budgeted else self._under_way(pair, free))
+            told = budgeted and later != PAUSED  # what a person has stopped is told as that
+            self._set(pair, Waiting(len(budgeted), len(self.owned[pair]), later) if told else self._under_way(pair, free))
             return
         if not budgeted:
             self.ranges.close(pair)

@@ -160,6 +160,24 @@ def test_what_has_been_left_goes_without_a_budget_and_without_waiting() -> None:
     assert world.names() == ["k", "m0"] and report(daemon).lanes[0].prune is None
 
 
+def paused(spec: Spec, view: View, now: Instant) -> Plan:
+    if spec.manifests[0].body()["spec"].get("stage") == "BLOCK":
+        return Plan({EU: Held("blocked", paused=True)}, prune=False, status=Status("Paused", "blocked"))
+    return Plan({EU: (want(spec, view, "one"), want(spec, view, "two"))})
+
+
+def test_what_is_paused_is_not_told_as_deletions_that_wait() -> None:
+    """After a restart nobody knows any more what was wanted there."""
+    world, daemon = world_of(paused, {"s/step.yaml": step(stage="")})
+    world.settle(daemon)
+    world.commit({"s/step.yaml": step(stage="BLOCK")})
+    world.settle(daemon)
+    daemon = world.restart(daemon)
+    world.settle(daemon)
+    assert [(lane.state, lane.prune) for lane in report(daemon).lanes] == [("Paused", None)]
+    assert report(daemon).state == "Paused" and world.names() == ["k", "one", "two"]
+
+
 # -- what yields ----------
 
 
