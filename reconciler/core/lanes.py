@@ -212,7 +212,7 @@ class LaneWork:
     @property
     def moving_now(self) -> bool:
         """Whether any object will move by itself: those that wait for a wave do while it progresses, not once it stands still."""
-        for key, count in self.moving.items():
+        for key, count in self.moving.items() if any(self.moving.values()) else ():
             queued = len(self.acts.get(key, ()))
             if count > queued or (queued and (self._open(key) or self.standings.get("progressing"))):
                 return True

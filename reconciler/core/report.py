@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .approvals import Idle
 from .clusters import Cluster
@@ -39,8 +39,7 @@ class ObjectReport:
     place: Place | None
 
 
-@dataclass(frozen=True, slots=True)
-class LaneReport:
+class LaneReport(NamedTuple):
     """One unit in one cluster, or on one target in it."""
 
     cluster: ClusterName
@@ -111,28 +110,38 @@ class Since:
 
 def lane_report(work: LaneWork, cluster: Cluster, may_work: str, waiting: Waiting | None) -> LaneReport:
     """How one unit stands in one lane. `may_work` says why nothing is done there, "" where it is."""
+    lane, count = work.lane, len(work.items)
+    if waiting is None and not work.left_alone and _is_well(work, cluster, may_work):
+        return LaneReport(lane.cluster, "Healthy", "", count, count, (), (), None, lane.target)
     unwell, moving = _unwell(work), _moving(work)
     state, message = _lane_state(work, cluster, may_work, waiting, unwell, moving)
     alone = [item for item in work.items.values() if item in work.left_alone] if work.left_alone else []
     left_alone = tuple(f"{item.id}: {path}" for item in alone for path in item.left_alone)
     return LaneReport(
-        cluster=work.lane.cluster,
+        cluster=lane.cluster,
         state=state,
         message=message,
-        objects=len(work.items),
+        objects=count,
         healthy=len(work.standings.get("healthy", ())),
         unwell=tuple(_object(item) for item in [*unwell, *moving][:SHOWN_OBJECTS]),
         left_alone=left_alone[:SHOWN_OBJECTS],
         prune=waiting,
-        target=work.lane.target,
+        target=lane.target,
     )
+
+
+def _is_well(work: LaneWork, cluster: Cluster, may_work: str) -> bool:
+    """Whether there is nothing to say of a lane: nearly always, and a unit may have ten thousand."""
+    return work.held is None and not may_work and cluster.state != "down" and len(work.standings.get("healthy", ())) == len(work.items)
 
 
 def lane_told(work: LaneWork, cluster: Cluster, may_work: str) -> LaneTold:
     """The same, for a kind that tells of it."""
+    count = len(work.items)
+    if _is_well(work, cluster, may_work):
+        return LaneTold(work.unit, work.lane, "Healthy", "", count, count, lambda: _parts(work))
     state, message = _lane_state(work, cluster, may_work, None, _unwell(work), _moving(work))
-    healthy = len(work.standings.get("healthy", ()))
-    return LaneTold(work.unit, work.lane, state, message, len(work.items), healthy, lambda: _parts(work))
+    return LaneTold(work.unit, work.lane, state, message, count, len(work.standings.get("healthy", ())), lambda: _parts(work))
 
 
 def _parts(work: LaneWork) -> dict[str, PartTold]:
@@ -220,7 +229,7 @@ def unit_report(
     states: list[State] = [lane.state for lane in lanes] + ([own.state] if own else [])
     if unit.plan is None and not own:
         states.append("Unknown")
-    state: State = min(states, key=_WORST.index) if states else "Healthy"
+    state: State = min(dict.fromkeys(states), key=_WORST.index) if states else "Healthy"
     messages = [own.message] if own and own.message else []
     messages += _of_lanes(lanes)
     gates = [(gate, "") for gate in (unit.plan.gates if unit.plan else ())]

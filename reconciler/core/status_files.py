@@ -175,6 +175,9 @@ def _filled(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bounded(value: Any) -> Any:
+    text = json.dumps(value)
+    if len(text) > RECORD_LIMIT_BYTES and '"Secret"' not in text:  # nothing to mask, which would take long
+        return f"not shown: {len(text):,} bytes, more than {RECORD_LIMIT_BYTES:,}"
     masked = _masked(value, 0)
     size = len(json.dumps(masked))
     return masked if size <= RECORD_LIMIT_BYTES else f"not shown: {size:,} bytes, more than {RECORD_LIMIT_BYTES:,}"

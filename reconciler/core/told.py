@@ -27,8 +27,7 @@ class PartTold(NamedTuple):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class LaneTold:
+class LaneTold(NamedTuple):
     """How one unit stands in one lane."""
 
     unit: UnitKey

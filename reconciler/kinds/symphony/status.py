@@ -37,6 +37,8 @@ OK, UPDATED, UNTOUCHED, UPDATE_FAILED, RECONCILING = "OK", "Updated", "Untouched
 _STATUS: Mapping[State, str] = {"Healthy": "Succeeded", "Paused": "Succeeded", "Failed": "Failed"}
 _RANK: tuple[State, ...] = ("Failed", "Held", "Unknown", "Waiting", "Reconciling", "Paused", "Healthy")
 
+_RANKS: Mapping[State, int] = {state: rank for rank, state in enumerate(_RANK)}
+
 _OURS = ("status", "reconciler")
 TABLES = (
     Table(
@@ -103,7 +105,7 @@ class _On(NamedTuple):
 
     @property
     def rank(self) -> int:
-        return _RANK.index(self.lane.state) if self.lane else _RANK.index("Reconciling")
+        return _RANKS[self.lane.state] if self.lane is not None else _RANKS["Reconciling"]
 
     @property
     def failed(self) -> bool:
