@@ -102,6 +102,7 @@ class Engine:
             self._look_when_all_is_planned()
             self.work.run()
             self.pruner.run()
+            self._waits_for_plans = bool(self.waits_for_plans())  # as deletions were told now
             if self.settings.act and self.store.leading:
                 if self.offers.offers:
                     self.offers.run({str(name): source for name, source in self.sources.items()})
@@ -113,10 +114,8 @@ class Engine:
 
     def _look_when_all_is_planned(self) -> None:
         """Deletions wait until everything is planned: that it is may come without anything else that would make them look."""
-        waits = bool(self.waits_for_plans())
-        if self._waits_for_plans and not waits:
+        if self._waits_for_plans and not self.waits_for_plans():
             self.pruner.look_at_waiting()
-        self._waits_for_plans = waits
 
     @property
     def wake_at(self) -> float | None:
@@ -185,6 +184,7 @@ class Engine:
             self._open(cluster)
             self.work.cluster_changed(cluster)
         if self.store.ready:
+            self.units.records_read()
             for unit in self.units.units.values():
                 self.units.touch(unit.key, unit.kind)
             self._find_rests()

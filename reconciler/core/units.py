@@ -2,7 +2,8 @@
 
 Law of the module: a unit is planned at most once a step, and only if the answer to a question it asked has changed or its time has
 come. It acts only on a plan that leaves its record as it is stored; a plan that changes the record is stored first and then made
-anew (intent before act). Around each plan stands one fence: whatever a kind raises holds that unit alone.
+anew (intent before act). What another daemon has stored meanwhile ends what was planned before. Around each plan stands one fence:
+whatever a kind raises holds that unit alone.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Unit:
     kind: Kind
     spec: Spec | None = None
     plan: Plan | None = None  # the one that is acted on
+    rests_on: Json | None = None  # the record that it was made from, or that we have stored since
     proposed: Plan | None = None  # the last one made; differs from `plan` while its record is being stored
     asked: dict[Question, Hashable] = field(default_factory=dict)
     saving: bool = False
@@ -137,6 +139,12 @@ class Units:
         """Whether of every unit a plan of what Git says now is acted on. Asked in every step, so it is kept, not counted."""
         return not self._unplanned
 
+    def records_read(self) -> None:
+        """All records were read anew: nothing that was planned from others is acted on any more."""
+        for unit in self.units.values():
+            record = self.store.records.get(unit.key.text)
+            self._end_if_moved(unit, record.value if record else None)
+
     # -- planning ----------
 
     def run(self) -> None:
@@ -163,6 +171,7 @@ class Units:
         spec = self._spec_of(unit)
         if spec is None:
             return
+        self._end_if_moved(unit, spec.record)
         view = View(self.world, unit.key)
         unit.plans += 1
         try:
@@ -183,6 +192,7 @@ class Units:
         self._listen(unit, view.asked)
         self._wake(unit, plan)
         if plan.record == spec.record:
+            unit.rests_on = spec.record
             self._adopt(unit, plan)
         else:
             if plan.retreat:
@@ -253,6 +263,9 @@ class Units:
         self._saving[unit.key] = None
 
         def saved(_ok: bool) -> None:
+            held = self.store.records.get(unit.key.text)
+            if (held.value if held else None) == record:
+                unit.rests_on = record
             unit.saving = False
             self._saving.pop(unit.key, None)
             self._again(unit.key)
@@ -263,8 +276,17 @@ class Units:
         """Who only asks what would happen takes a record for stored, and goes on from there."""
         unit.supposed += 1
         if unit.supposed <= SUPPOSED_LIMIT:
+            unit.rests_on = record
             self.store.suppose(unit.key.text, record)
             self._again(unit.key)
+
+    def _end_if_moved(self, unit: Unit, stored: Json | None) -> None:
+        """Hold what was planned before another daemon went on from there."""
+        if unit.plan is None or stored is unit.rests_on or stored == unit.rests_on:
+            return
+        unit.rests_on = stored
+        held = Held("its record has moved on since it was planned")
+        self._adopt(unit, Plan(dict.fromkeys(unit.plan.wanted, held), prune=False, record=stored, status=Status("Held", held.reason)))
 
     def _adopt(self, unit: Unit, plan: Plan) -> None:
         """Act on a plan from now on."""

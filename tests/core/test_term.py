@@ -13,7 +13,7 @@ from reconciler.core.messages import Request
 from reconciler.core.records import LABEL, secret_name
 from reconciler.core.view import View
 from tests.core.driver import Daemon, Json, World, asks, config_map, manifest, says, started, unit
-from tests.core.test_units import EU, REF, STEP, want, world_of
+from tests.core.test_units import EU, REF, STEP, report, want, world_of
 
 STORE = "/api/v1/namespaces/reconciler-system"
 SECRETS = f"{STORE}/secrets"
@@ -127,6 +127,32 @@ def test_a_record_that_was_removed_by_another_is_not_removed_anew() -> None:
     world.commit({"s/step.yaml": manifest("example.org/v1", "Step", "s", "default", spec={"done": True})})
     world.settle(daemon)
     assert removed == [409, 200], "refused, read again, decided anew"
+
+
+def test_what_was_planned_before_another_went_on_is_not_acted_on() -> None:
+    """Back in office, with a record that cannot be written: what was wanted under the old one is of the past."""
+
+    def plan(spec: Spec, view: View, now: Instant) -> Plan:
+        if spec.record is None:
+            return Plan(record={"step": 1, "read": True})
+        record = {**spec.record, "read": True}
+        return Plan({EU: (want(spec, view, "made", str(record["step"])),)}, record=record)
+
+    world, daemon = world_of(plan)
+    world.settle(daemon)
+    key = next(key for key in daemon.engine.store.records if "Step" in key)
+    taken(world, "another")
+    world.run(30)
+    assert world.call("PUT", f"{SECRETS}/{secret_name(key)}", record(key, {"step": 7}))[0] == 200
+    refused = world.rule(asks("PUT", secret_name(key)), says(500, "no writes today"), times=1_000)
+    world.call("DELETE", "/api/v1/namespaces/default/configmaps/made")
+    world.call("DELETE", LEASE)
+    world.until(lambda: refused.used > 1, 120)
+    world.never(lambda: world.get("made"), 60)
+    assert "has moved on" in report(daemon).message
+    world.rules = []
+    world.until(lambda: world.get("made") is not None, 120)
+    assert world.get("made")["data"]["v"] == "7"  # type: ignore[index]
 
 
 # -- what is not known yet ----------

@@ -23,7 +23,7 @@ from tests.kinds import steps
 
 STEP = GroupKind("example.org", "Step")
 KEY = UnitKey(SourceName("fleet"), "example.org", "Step", "default", "s")
-EU = Lane(ClusterName("eu"))
+EU, US = Lane(ClusterName("eu")), Lane(ClusterName("us"))
 REF = ObjectRef(ClusterName("eu"), ObjectId("", "ConfigMap", "default", "asked"))
 
 Planner = Callable[[Spec, View, Instant], Plan]
@@ -461,3 +461,17 @@ def test_deletions_that_waited_for_a_plan_are_looked_at_when_the_last_one_is_mad
     ladder = manifest("test.reconciler.dev/v1", "Steps", "demo", "default", spec={"values": ["a"]})
     world.commit({"a/x.yaml": None, "r/steps.yaml": ladder})
     world.until(lambda: world.names() == ["demo", "y"], 30)
+
+
+def test_deletions_that_met_a_plan_to_be_made_anew_are_looked_at_when_it_is() -> None:
+    """What is decided for one cluster may let the unit ask again whether all is well, before another cluster's turn comes."""
+
+    def plan(spec: Spec, view: View, now: Instant) -> Plan:
+        wanted = tuple(want(spec, view, f"m{n}") for n in range(spec.manifests[0].body()["spec"]["count"]))
+        view.well({EU: wanted, US: wanted})
+        return Plan({EU: wanted, US: wanted})
+
+    world, daemon = world_of(plan, {"s/step.yaml": step(count=5)}, clusters=("eu", "us"))
+    world.settle(daemon)
+    world.commit({"s/step.yaml": step(count=3)})
+    world.until(lambda: len(report(daemon).gates) == 2, 60)
