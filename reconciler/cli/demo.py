@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 
     from reconciler.sim.demo import World
 
-TOURS = ("basics", "stages")
+TOURS = {
+    "basics": "a roll-out, a typo, drift, a mass deletion",
+    "stages": "BLOCK, rings, a canary, a schedule",
+}
 FOLDER = Path("demo")
 STOP_SECONDS = 10.0
 LAST_LINES = 20  # of the log, where something went wrong
 
 
 @click.command()
-@click.argument("tour", type=click.Choice(TOURS), default=TOURS[0])
+@click.argument("tour", type=click.Choice([*TOURS]), default="basics")
 @click.option("--keep", is_flag=True, help=f"Leave everything running in ./{FOLDER} until Ctrl-C, to look around and to push to.")
 def demo(tour: str, *, keep: bool) -> None:
     """See it work: three embedded clusters, a Git server and a daemon, in less than a minute.
@@ -86,7 +89,9 @@ async def _demo(top: Path, tour: str, *, keep: bool) -> int:
             await made.git("fetch", "--quiet", "origin")
             commits = await made.git("rev-list", "--count", "origin/reconciler-status")
             click.echo(f"{len(acts)} of {len(acts)} told and checked in {made.now - made.begun:.0f}s. Status branch: {commits} commits.")
-            click.echo("".join(f"More: reconciler demo {other}\n" for other in TOURS if other != tour), nl=False)
+            for other, about in TOURS.items():
+                if other != tour:
+                    click.echo(f"More: reconciler demo {other}  ({about})")
             if keep:
                 await _keep(made)
     except (Unseen, Trouble) as error:

@@ -166,14 +166,15 @@ def _row(key: UnitKey, unit: UnitReport | None, outcome: Outcome) -> tuple[str, 
 
 def _summary(future: Future, outcome: Outcome) -> list[str]:
     counts, units = outcome.counts, outcome.report.units if outcome.report is not None else ()
-    healthy = sum(unit.state == "Healthy" for unit in units)
+    states = Counter(unit.state for unit in units)
+    paused = f", {states['Paused']} paused" if states["Paused"] else ""
     written = [f"{sum(total[verb] for total in outcome.totals.values()):,} {verb}" for verb in ("made", "changed", "deleted")]
     lines = []
     if outcome.left:
         lines.append(f"{_count(outcome.left, 'commit')} not reached within {brief(future.until)}: give more time with --until.")
     if not outcome.rests and not outcome.failure:
         lines.append("It did not come to rest: something still moves, or waits for what nobody here gives.")
-    lines.append(f"{healthy} of {_count(len(units), 'unit')} healthy; objects: {', '.join(written)}.")
+    lines.append(f"{states['Healthy']} of {_count(len(units), 'unit')} healthy{paused}; objects: {', '.join(written)}.")
     lines.append(f"{_count(counts['requests'], 'request')} ({_count(counts['writes'], 'write')}), {_count(counts['commits'], 'commit')}.")
     if future.level != "none":
         lines[-1] = f"{lines[-1][:-1]}; {_count(counts['faults'], 'fault')}, {_count(counts['lives'] - 1, 'restart')}."
