@@ -22,9 +22,11 @@ from reconciler.core.observed import Live
 from reconciler.core.ownership import RESERVED_ANNOTATIONS
 from reconciler.core.report import Report, UnitReport
 from reconciler.core.told import Turn
+from reconciler.core.units import Unit
 from reconciler.core.wanted import PRUNE
 
 Verb = Literal["create", "change", "delete", "keep"]
+NOT_IN_GIT = "no longer in Git"
 VERBS: tuple[Verb, ...] = ("create", "change", "delete", "keep")
 
 
@@ -142,7 +144,10 @@ def _unit(engine: Engine, key: UnitKey, cluster: ClusterName, leftover: list[Liv
     steps = [_step(item) for item in items if item.planned in ("create", "change")]
     waiting = engine.pruner.waiting.get((key, cluster))
     if waiting is None or waiting.gate is not None:  # else nothing goes, whoever approves: the unit is held, and says why
-        steps += [_deletion(engine, key, live, cluster) for live in leftover if not live.deleting]
+        unit = engine.units.units.get(key)
+        stays = unit is not None and unit.plan is not None and bool(engine.pruner.not_yet((key, cluster)))
+        going = [_deletion(unit, live, cluster) for live in leftover if not live.deleting]
+        steps += [step for step in going if not stays or (step.verb == "delete" and step.note != NOT_IN_GIT)]
     steps.sort(key=lambda step: (VERBS.index(step.verb) > 1, step.wave, step.file, step.place or Place(""), step.object))
     alone = tuple(f"{item.id}: {text}" for item in items for text in item.left_alone)
     gate = waiting.gate if waiting and waiting.gate and not _approved(engine, key, waiting.gate, cluster) else None
@@ -179,8 +184,7 @@ def _field(change: Change) -> Field:
     return Field(change.pretty, words, None if hidden else change.live, None if hidden else change.wanted, hidden)
 
 
-def _deletion(engine: Engine, key: UnitKey, live: Live, cluster: ClusterName) -> Step:
-    unit = engine.units.units.get(key)
+def _deletion(unit: Unit | None, live: Live, cluster: ClusterName) -> Step:
     plan = unit.plan if unit else None
     kept = next((why for ref, why in plan.keep.items() if ref.cluster == cluster and ref.id == live.id), "") if plan else ""
     reason = next((item.reason for item in plan.leaving if item.ref.cluster == cluster and item.ref.id == live.id), "") if plan else ""
@@ -189,7 +193,7 @@ def _deletion(engine: Engine, key: UnitKey, live: Live, cluster: ClusterName) ->
     if kept:
         return Step("keep", live.id, "", None, 0, (), kept)
     left = plan.left.get((cluster, live.id.namespace), "") if plan else ""
-    return Step("delete", live.id, "", None, 0, (), reason or left or "no longer in Git")
+    return Step("delete", live.id, "", None, 0, (), reason or left or NOT_IN_GIT)
 
 
 # -- what would not work ----------

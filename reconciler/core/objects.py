@@ -58,7 +58,7 @@ class Objects:
             message=report.message,
             waits_for=waits_for(report, commit),
             plan=unit.status,
-            since=report.since,
+            since=report.since // 1,  # as it is published, and carried over to the next life
             commit=commit,
             record=report.record,
             problems=unit.plan.problems if unit.plan else (),

@@ -248,7 +248,7 @@ class Pruner:
             return "what is wanted is not known yet"
         return self._all_planned() or ("" if cluster.all_listed else "not every kind of the cluster is listed yet")
 
-    def _not_yet(self, pair: Pair) -> str:
+    def not_yet(self, pair: Pair) -> str:
         """Why nothing may be deleted at this moment, whoever approves, but what the plan names as leaving."""
         unit = self._unit_of(pair[0])
         assert unit is not None and unit.plan is not None
@@ -276,7 +276,7 @@ class Pruner:
             if self._kept(pair, live):
                 continue
             (free if live.id in leaving else budgeted).append(live)
-        later = self._not_yet(pair)
+        later = self.not_yet(pair)
         if later:
             self._send(pair, cluster, free, leaving)
             told = budgeted and later != PAUSED  # what a person has stopped is told as that

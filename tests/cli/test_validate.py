@@ -7,6 +7,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import pygit2
 import pytest
 from click.testing import CliRunner, Result
 
@@ -173,3 +174,68 @@ def test_an_approval_for_no_cluster_is_warned_of(tmp_path: Path) -> None:
     [problem] = [one for one in data(tmp_path)["problems"] if "approves" in one["message"]]
     assert problem["message"] == "approves nothing: no cluster uss is configured; did you mean us?"
     assert problem["severity"] == "warning"
+
+
+# -- what objects say of each other ----------
+
+INSTANCE = """apiVersion: solution.symphony/v1
+kind: Instance
+metadata: {name: shop}
+spec:
+  scope: %s
+  solution: %s
+  target: {name: one}
+"""
+FLEET = """apiVersion: fabric.symphony/v1
+kind: Target
+metadata: {name: one}
+---
+apiVersion: solution.symphony/v1
+kind: Solution
+metadata: {name: site-app}
+spec: {components: [{name: web, type: container, properties: {container.image: a}}]}
+"""
+
+
+def test_a_reference_that_leads_nowhere_is_told_with_what_was_meant(tmp_path: Path) -> None:
+    done = validate(tree(tmp_path, {"sites/fleet.yaml": FLEET, "sites/shop.yaml": INSTANCE % ("a", "site-ap")}))
+    assert done.output.splitlines() == [
+        "sites/shop.yaml:6:13  error  there is no Solution site-ap; did you mean site-app (sites/fleet.yaml:5)?",
+        "1 error, 0 warnings in 2 files (3 manifests)",
+    ]
+    assert done.exit_code == 1
+
+
+def test_what_may_not_change_is_compared_with_the_last_commit(tmp_path: Path) -> None:
+    repository = pygit2.init_repository(str(tmp_path), initial_head="main")
+    tree(tmp_path, {"fleet.yaml": FLEET, "shop.yaml": INSTANCE % ("old", "site-app")})
+    assert validate(tmp_path).exit_code == 0  # no commit yet
+    save(repository)
+    assert validate(tmp_path).exit_code == 0  # no other before it
+    tree(tmp_path, {"shop.yaml": INSTANCE % ("new", "site-app")})
+    for _ in ("not committed", "committed"):
+        found = data(tmp_path)["problems"]
+        assert [(one["path"], one["line"], one["message"].partition(",")[0]) for one in found] == [
+            ("shop.yaml", 5, 'spec.scope is "new" and was "old"')
+        ]
+        save(repository)
+    tree(tmp_path, {"note.yaml": CONFIG_MAP % "a"})
+    save(repository)
+    assert validate(tmp_path).exit_code == 0
+
+
+def test_clusters_of_a_configuration_decide_where_targets_are(tmp_path: Path) -> None:
+    files = {"fleet.yaml": FLEET, "two.yaml": FLEET.partition("---")[0].replace("one", "two")}
+    files["shop.yaml"] = (INSTANCE % ("place", "site-app")).replace("name: one", 'name: "*"')
+    (problem,) = data(tree(tmp_path, files))["problems"]
+    assert problem["severity"] == "warning" and "(or configure clusters of their names)" in problem["message"]
+    tree(tmp_path, {"reconciler.yaml": CLUSTERS.replace("eu, kube", "one, kube").replace("us, kube", "two, kube")})
+    found = [one["message"].partition(",")[0] for one in data(tmp_path)["problems"]]
+    assert found == ["no default cluster is configured"]  # said of the folder; each target is in the cluster of its name
+
+
+def save(repository: pygit2.Repository) -> None:
+    repository.index.add_all()
+    parents = [] if repository.head_is_unborn else [repository.head.target]
+    someone = pygit2.Signature("Ada", "ada@example.org", 1, 0)
+    repository.create_commit("HEAD", someone, someone, "change", repository.index.write_tree(), parents)

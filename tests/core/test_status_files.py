@@ -15,14 +15,23 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from reconciler.core import status_page
-from reconciler.core.identity import ClusterName, CommitId, Place, SourceName, UnitKey, folder
+from reconciler.core.identity import ClusterName, CommitId, Lane, Place, SourceName, UnitKey, folder
 from reconciler.core.kind import Gate
 from reconciler.core.markdown import NOT_SHOWN, escaped, message_text, plain
 from reconciler.core.messages import Commit
 from reconciler.core.prune import Waiting
 from reconciler.core.report import ObjectReport, Report
 from reconciler.core.settings import SourceSettings
-from reconciler.core.status_files import RECORD_LIMIT_BYTES, TEXT_LIMIT, path_of, read_back, unit_file
+from reconciler.core.status_files import (
+    RECORD_LIMIT_BYTES,
+    TEXT_LIMIT,
+    is_object_path,
+    object_file,
+    object_path,
+    path_of,
+    read_back,
+    unit_file,
+)
 from tests.core.publishing import FLEET, START, commit_of, lane, unit
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -53,17 +62,17 @@ segments = st.one_of(
     st.text(alphabet="ab.-_A/ ~", min_size=1, max_size=8),
     st.sampled_from(["..", ".", "con", "a.yaml", ".git", "Apps", "apps", "x" * 300, "ä", "a\u202eb", "_top", "instance.solution.symphony"]),
 )
-keys = st.one_of(
-    segments.map(lambda path: folder(FLEET, path)),
-    st.builds(
-        UnitKey,
-        st.just(FLEET),
-        st.sampled_from(["solution.symphony", "argoproj.io", ""]),
-        st.sampled_from(["Instance", "Rollout"]),
-        st.sampled_from(["", "a", "shop", "a.yaml"]),
-        segments,
-    ),
+roots = st.builds(
+    UnitKey,
+    st.just(FLEET),
+    st.sampled_from(["solution.symphony", "argoproj.io", ""]),
+    st.sampled_from(["Instance", "Rollout"]),
+    st.sampled_from(["", "a", "shop", "a.yaml"]),
+    segments,
 )
+keys = st.one_of(segments.map(lambda path: folder(FLEET, path)), roots)
+clusters = st.sampled_from(["eu", "us", "hub", "units", "..", "A b", "x" * 300])
+places = st.one_of(st.none(), clusters.map(lambda name: Lane(ClusterName(name))))
 
 
 def report(*units, **fields: Any) -> Report:
@@ -115,6 +124,47 @@ def test_a_name_never_leads_elsewhere(key: UnitKey) -> None:
 )
 def test_a_usual_name_reads_as_it_is(key: UnitKey, path: str) -> None:
     assert path_of(key) == f"status/units/{path}"
+
+
+@given(st.lists(roots, min_size=2, max_size=20), places)
+def test_an_object_has_a_file_of_its_own_inside_its_folder(given_keys: list[UnitKey], where: Lane | None) -> None:
+    different = dict.fromkeys(given_keys)
+    paths = [object_path(key, where) for key in different]
+    assert len({path.lower() for path in paths}) == len(different)
+    units = [path_of(key).lower() for key in different]
+    for key, path in zip(different, paths, strict=True):
+        parts = path.split("/")
+        assert path.startswith("status/") and path.isascii() and path.isprintable() and len(path) < 400
+        assert not any(part in ("", ".", "..") or part.startswith(".") or part.endswith((".", " ")) or " " in part for part in parts)
+        assert not any(other.startswith(path.lower() + "/") for other in [*map(str.lower, paths), *units]) and path.lower() not in units
+        assert is_object_path(path, key) == (not path.startswith("status/units/"))
+
+
+@pytest.mark.parametrize(
+    ("key", "lane", "path"),
+    [
+        (UnitKey(FLEET, "solution.symphony", "Instance", "", "checkout"), "eu", "status/eu/solution.symphony/Instance/checkout.yaml"),
+        (UnitKey(FLEET, "argoproj.io", "Rollout", "shop", "cart"), None, "status/hub/argoproj.io/Rollout/shop/cart.yaml"),
+    ],
+)
+def test_a_usual_object_has_the_path_of_its_names(key: UnitKey, lane: str | None, path: str) -> None:
+    assert object_path(key, Lane(ClusterName(lane)) if lane else None) == path
+    assert is_object_path(path) and is_object_path(path, key) and not is_object_path(path_of(key))
+    assert not is_object_path(path, key._replace(name="other"))
+
+
+def test_an_object_file_is_read_as_it_was_and_holds_no_secret_and_no_more_than_its_limit() -> None:
+    body = {
+        "apiVersion": "solution.symphony/v1",
+        "kind": "Instance",
+        "metadata": {"name": "x", "annotations": {"b": "on", "a": "1\n2"}},
+        "spec": {"a": [{"kind": "Secret", "data": {"token": "sw0rdfish"}, "stringData": {"x": "sw0rdfish"}}], "n": 1.5},
+        "status": {"much": "r" * (RECORD_LIMIT_BYTES + 1)},
+    }
+    content = object_file(body)
+    assert b"sw0rdfish" not in content and len(content) < 1_000 and content == object_file(body)
+    found = yaml.safe_load(content)
+    assert found["metadata"] == body["metadata"] and found["spec"]["n"] == 1.5 and found["status"].startswith("not shown: ")
 
 
 # -- text ----------

@@ -7,7 +7,7 @@ from pathlib import Path
 import pygit2
 import pytest
 
-from reconciler.adapters.git import Repository
+from reconciler.adapters.git import Repository, history
 from reconciler.core.identity import CommitId, SourceName
 from reconciler.core.messages import CommitChanges, Fetch, GitFailure, ListRefs, PastRead, ReadPast
 from reconciler.sim.gitserver import GitServer
@@ -206,3 +206,26 @@ def test_revisions_that_people_write(tmp_path: Path) -> None:
     tree = str(pygit2.Repository(str(path))[main].tree_id)
     for name in ("main~1", "main^", "HEAD@{1}", ":/a", "main:a.yaml", "", "x", "1" * 40, main[:6], tree, tree[:10], "-x", "a" * 2000):
         assert repository.resolve(name) is None, name
+
+
+def test_each_file_has_the_step_that_changed_it_last(served: Path, repository: Repository) -> None:
+    first = commit(served, {"deploy/a.yaml": b"1", "deploy/b.yaml": b"1"}, message="first")
+    second = commit(served, {"deploy/b.yaml": b"2", "deploy/c.yaml": b"1"}, message="second")
+    tip = commit(served, {"other.yaml": b"1"}, message="third")
+    fetched(repository, tip)
+    found = repository.last_changed(tip, ["deploy/a.yaml", "deploy/b.yaml", "deploy/c.yaml", "deploy/none.yaml"])
+    assert {path: step.id for path, step in found.items()} == {
+        "deploy/a.yaml": first, "deploy/b.yaml": second, "deploy/c.yaml": second, "deploy/none.yaml": first,
+    }  # fmt: skip
+    assert found["deploy/a.yaml"].subject == "first"
+    assert repository.last_changed(CommitId("0" * 40), ["deploy/a.yaml"]) == {}
+
+
+def test_history_that_is_too_long_is_not_gone_through(served: Path) -> None:
+    tip = ""
+    for number in range(4):
+        tip = commit(served, {f"{number}.yaml": b"1"})
+    opened = pygit2.Repository(str(served))
+    at = opened[tip]
+    assert isinstance(at, pygit2.Commit)
+    assert list(history.last_changed(opened, at, ["0.yaml", "3.yaml"], 2)) == ["3.yaml"]
