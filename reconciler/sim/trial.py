@@ -13,7 +13,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from reconciler.core.identity import SourceName
 from reconciler.core.kind import Kind
@@ -53,12 +53,19 @@ STATUS_BRANCH = "reconciler-status"
 Act = Callable[[World], object]
 
 
+class Judge(Protocol):
+    """Somebody who watches the whole run, and has the last word at its end."""
+
+    def at_rest(self, daemon: Daemon) -> None:
+        """Nothing moves by itself any more."""
+
+
 @dataclass(frozen=True)
 class Workload:
     """What people do, one step after the other, and to what.
 
     `acts` begin when the one before has come to rest, or after `pause_seconds` where that is set. `daemons` stand side by side; the
-    first starts before the first act. `extra_checks` make observers of the world.
+    first starts before the first act. `extra_checks` make more of what `Verdicts` is.
     """
 
     name: str
@@ -72,7 +79,7 @@ class Workload:
     pause_seconds: Callable[[World], float] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     behaviour: Behaviour = Behaviour()  # noqa: RUF009 - frozen
-    extra_checks: tuple[Callable[[World], Any], ...] = ()
+    extra_checks: tuple[Callable[[World, Checks], Judge], ...] = ()
 
 
 @dataclass
@@ -109,15 +116,14 @@ def run(
         behaviour=workload.behaviour,
     )
     checks = Checks(world)
-    verdicts = Verdicts(world, checks)
-    for extra in workload.extra_checks:
-        world.network.observers.append(extra(world))
+    judges: list[Judge] = [Verdicts(world, checks), *(extra(world, checks) for extra in workload.extra_checks)]
     world.network.schedule = schedule or Script()
     outcome = Outcome()
     try:
         _work(world, workload)
         rest(world, checks)
-        verdicts.at_rest(_leader_of(world))
+        for judge in judges:
+            judge.at_rest(_leader_of(world))
         silence(world, checks, silence_seconds)
         outcome.end_state = checks.end_state()
     except Broken as broken:

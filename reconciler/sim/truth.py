@@ -4,7 +4,7 @@ Law of the module: independent and slow on purpose. Nothing is shared with the e
 followed is read tip by tip, commit by commit along first parents, in the order in which people moved it; a folder of which a file
 cannot be read stands as it last could be read whole (design, law 7).
 
-Only plain manifests are read; what the roots of other kinds want is for their own checks.
+Only plain manifests are read; what the roots of other kinds want is for their own checks, to which `known` hands the manifests.
 """
 
 from __future__ import annotations
@@ -45,6 +45,13 @@ class Version(NamedTuple):
     want: Want | None
 
 
+class Known(NamedTuple):
+    """Roots and references at one tip, those of a file that cannot be read as they last could; and the files that cannot."""
+
+    manifests: tuple[Manifest, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class _Folder:
     files: dict[str, bytes]
@@ -67,7 +74,9 @@ class Truth:
     tips: list[CommitId] = field(default_factory=list)
     versions: dict[Key, list[Version]] = field(default_factory=dict)
     approvals: list[list[Json]] = field(default_factory=list)  # by tip
+    known: list[Known] = field(default_factory=list)  # by tip
     _folders: dict[str, _Folder] = field(default_factory=dict)
+    _files: dict[str, tuple[Manifest, ...]] = field(default_factory=dict)
     _read: int = 0
 
     def update(self) -> None:
@@ -118,6 +127,14 @@ class Truth:
                 versions.append(Version(self.last, after))
         manifests = [m for file in self.repo.manifests(commit).values() for m in file.manifests]
         self.approvals.append([m.body() for m in manifests if m.kind == "Approval"])
+        self._know(commit)
+
+    def _know(self, commit: CommitId) -> None:
+        files = self.repo.manifests(commit)
+        last = {path: file.manifests if file.readable else self._files.get(path, ()) for path, file in files.items()}
+        self._files = last
+        manifests = tuple(m for path in last for m in last[path] if (m.group, m.kind) in self.kinds)
+        self.known.append(Known(manifests, tuple(path for path, file in files.items() if not file.readable)))
 
     def _steps(self, tip: CommitId) -> list[CommitId]:
         steps: list[CommitId] = []

@@ -14,8 +14,11 @@ from reconciler.kinds import KINDS
 from reconciler.sim.checks import CANARY
 from reconciler.sim.git import MAIN
 from reconciler.sim.trial import Act, Workload
-from reconciler.sim.world import World
+from reconciler.sim.world import START, World
 from tests.kinds import steps, switches
+
+from .fleet import at, instance, solution, target
+from .stage_checks import StageChecks
 
 Json = dict[str, Any]
 MERGE = "application/merge-patch+json"
@@ -115,6 +118,18 @@ def merges_the_edit(world: World) -> None:
 def switch(name: str, stage: str = "a") -> str:
     """A switch that is to become b (tests/kinds/switches.py)."""
     return obj("test.reconciler.dev/v1", "Switch", name, "default", spec={"stage": stage, "then": "b"})
+
+
+def fleet(stage: str, **more: Any) -> dict[str, str | None]:
+    """An instance, its solutions and four targets, with as little to do as can be."""
+    files: dict[str, str | None] = {f"f/v{n}.yaml": solution(f"shop-v{n}", 1, 1) for n in range(3)}
+    files |= {f"f/t{n}.yaml": target(f"t{n}", "eu", f"ring{n % 2}") for n in range(1, 5)}
+    return files | {"f/shop.yaml": instance("shop", stage, **more)}
+
+
+def stage(stage: str, **more: Any) -> Act:
+    """Somebody changes the instance of a `fleet`."""
+    return commits({"f/shop.yaml": instance("shop", stage, **more)})
 
 
 def writes_the_status_branch(world: World) -> None:
@@ -228,6 +243,23 @@ WORKLOADS = (
         (commits({"s/on.yaml": switch("on")}), merges_the_edit, waits(5), commits({"s/on.yaml": switch("on"), "x.yaml": config_map("x")})),
         kinds=(*KINDS, switches.KIND),
         status_branch=True,
+    ),
+    Workload(
+        "rings, cleared by a schedule in the record",
+        (commits(fleet("ring0")), stage("BLOCK", schedule=at(START - 60)), stage("ring1"), stage("BLOCK", schedule=at(START - 60))),
+        commits="record",
+        extra_checks=(StageChecks,),
+    ),
+    Workload(
+        "canary weights",
+        (commits(fleet("canary", weights=(50, 50))), stage("canary", weights=(25, 75)), stage("default")),
+        extra_checks=(StageChecks,),
+    ),
+    Workload(
+        "a schedule that commits, and a person who blocks again",
+        (commits(fleet("BLOCK", schedule=at(START + 100))), waits(200), stage("BLOCK", schedule=at(START + 100))),
+        commits="direct",
+        extra_checks=(StageChecks,),
     ),
     Workload(
         "cluster lost and back",

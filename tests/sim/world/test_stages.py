@@ -1,0 +1,84 @@
+"""Random work on staged instances: whatever goes wrong, nobody is deployed to who is blocked, every schedule comes once, shares are whole.
+
+The everyday run draws 60 seeds, `--deep` 1,000. A failure names its seed and the fewest faults that still make it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from reconciler.sim.faults import Chance
+from reconciler.sim.trial import differs, shrink
+
+from .stages import calm, stages
+
+TOGETHER = 20
+EVERYDAY, DEEP = 60, 1000
+CALM_EVERYDAY, CALM_DEEP = 20, 200
+SEEN_SEEDS = 40
+PREMISES = [
+    *("S01", "S01 by hand", "S02", "S03", "S04", "S04 budget", "S05", "S06", "S06 moves", "S07 direct", "S07 propose"),
+    *("S07 promotes propose", "S08", "S08 shares", "S09", "I53"),
+]
+
+
+def explain(seed: int, drawn: Chance, failure: str) -> str:
+    """A failure as somebody wants to read it who has to mend it."""
+    fewest = shrink(lambda script: stages(seed, script)[0].failure, drawn.drawn)
+    faults = "\n".join(f"    {number}: {fault}" for number, fault in fewest.items())
+    return f"seed {seed}: {failure}\nthe fewest faults with which it still fails, by the number of their point:\n{faults or '    none'}"
+
+
+def holds(first: int) -> None:
+    for seed in range(first, first + TOGETHER):
+        outcome, drawn = stages(seed)
+        if outcome.failure:
+            assert drawn is not None
+            pytest.fail(explain(seed, drawn, outcome.failure), pytrace=False)
+
+
+@pytest.mark.parametrize("first", range(0, EVERYDAY, TOGETHER))
+def test_every_check_holds(first: int) -> None:
+    holds(first)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("first", range(EVERYDAY, DEEP, TOGETHER))
+def test_every_check_holds_deep(first: int) -> None:
+    holds(first)
+
+
+def ends_alike(seed: int) -> bool:
+    """Whether faults left each step time to end, as the run without them did; if so both must have ended alike."""
+    (calmly, rested), (badly, rested_too) = calm(seed, faults=False), calm(seed, faults=True)
+    assert calmly.failure == "" and rested, f"seed {seed}, without faults: {calmly.failure}"
+    assert badly.failure == "", f"seed {seed}: {badly.failure}"
+    wrong = differs(badly, calmly) if rested_too else ""
+    assert wrong == "", f"seed {seed}: {wrong}"
+    return rested_too
+
+
+@pytest.mark.parametrize("first", range(0, CALM_EVERYDAY, TOGETHER))
+def test_faults_change_nothing_of_how_it_ends(first: int) -> None:
+    """The same history in Git comes to the same objects, and each target to the same version."""
+    assert sum(ends_alike(seed) for seed in range(first, first + TOGETHER)) > TOGETHER / 2
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("first", range(CALM_EVERYDAY, CALM_DEEP, TOGETHER))
+def test_faults_change_nothing_of_how_it_ends_deep(first: int) -> None:
+    assert sum(ends_alike(seed) for seed in range(first, first + TOGETHER)) > TOGETHER / 2
+
+
+def test_every_check_has_something_to_look_at() -> None:
+    """A check whose premise is never reached proves nothing."""
+    met = sum((stages(seed)[0].met for seed in range(SEEN_SEEDS)), Counter[str]())
+    assert [name for name in PREMISES if not met[name]] == []
+
+
+def test_a_seed_leaves_the_same_trace_again() -> None:
+    assert stages(3)[0].trace == stages(3)[0].trace
