@@ -1,9 +1,9 @@
 """What a schedule does to a blocked instance: at its time the stage is cleared, once for each (instance, value).
 
 Law of the module: that it has fired is written down before anything follows from it. Then Git is asked to say the same, by an edit whose
-key is the instance and the value: whoever sets the stage again afterwards is not overruled. With `commits: record` Git stays as it is,
-and the record counts for as long as Git has that stage and that schedule. One whose time is past fires at once; one that is taken away
-before its time never does (symphony.md §4, §8).
+key is the instance, the value and the commit at which it fired: whoever sets the stage again afterwards is not overruled. With
+`commits: record` Git stays as it is, and the record counts for as long as Git has that stage and that schedule. One whose time is past
+fires at once; one that is taken away before its time never does (symphony.md §4, §8). An instance that is deleted and made again is another.
 
 | Git | record | now | then |
 |---|---|---|---|
@@ -57,7 +57,7 @@ def scheduled(instance: Instance, fired: Mapping[str, Fired], spec: Spec, view: 
         return Scheduled(stage, fired, says=f"schedule {text} has fired before, and does so once")
     if view.commits == "record":
         return Scheduled(DEFAULT, fired, says=f"cleared by its schedule {text}")
-    key = f"{spec.key.text}@{text}"
+    key = f"{spec.key.text}@{text}@{held.commit[:7]}"  # of this firing: an instance that is made again is another
     state = view.edit(key)
     if state == "landed":
         return Scheduled(stage, {**fired, text: _done(held)})

@@ -89,8 +89,8 @@ class StageChecks:
 
     def _edited(self, effect: Push, key: str, daemon: Daemon) -> None:
         repo, commits = self.world.repos[effect.source], self._commits(daemon)
-        unit, _, text = key.partition("@")
-        came, _, goes = text.partition("@")[0].partition(">")
+        unit, text, _ = key.split("@")
+        came, _, goes = text.partition(">")
         assert effect.base is not None
         (path, made), *more = effect.files.items()
         before, after = json.loads(repo.commits[effect.base][1][path]), json.loads(made or b"")
@@ -286,7 +286,7 @@ class StageChecks:
             return
         self.met["S09"] += 1
         fired = record.get("fired", {}).get(due.text)
-        key = f"{EDIT}{KEY}{instance.name}@{due.text}"
+        key = f"{EDIT}{KEY}{instance.name}@{due.text}@{fired['commit'][:7] if fired else ''}"
         repo = self.world.repo
         said = any(key in repo.messages.get(id, "").splitlines() for id in repo.history(repo.refs[self.truth.ref]))
         offered = any(key in repo.messages.get(tip, "").splitlines() for ref, tip in repo.refs.items() if ref.startswith(BRANCH))

@@ -10,9 +10,13 @@ from collections import Counter
 import pytest
 
 from reconciler.sim.faults import Chance
-from reconciler.sim.trial import differs, shrink
+from reconciler.sim.trial import Workload, differs, run, shrink
+from reconciler.sim.world import START
 
+from .fleet import at
+from .stage_checks import StageChecks
 from .stages import calm, stages
+from .workloads import commits, fleet, stage, waits
 
 TOGETHER = 20
 EVERYDAY, DEEP = 60, 1000
@@ -82,3 +86,11 @@ def test_every_check_has_something_to_look_at() -> None:
 
 def test_a_seed_leaves_the_same_trace_again() -> None:
     assert stages(3)[0].trace == stages(3)[0].trace
+
+
+def test_an_instance_that_is_made_again_is_cleared_again_by_an_edit_of_its_own() -> None:
+    """It is another instance of the same name: that the one before was cleared by the same date says nothing of it."""
+    begins = stage("BLOCK", schedule=at(START - 60))
+    acts = (commits(fleet("ring0")), begins, waits(20), commits({"f/shop.yaml": None}), waits(20), begins, waits(60), begins)
+    outcome = run(Workload("made again", acts, commits="direct", extra_checks=(StageChecks,)), 0, silence_seconds=60.0)
+    assert outcome.failure == "" and (outcome.met["S07 direct"], outcome.met["S01"]) == (2, 1)
