@@ -3,7 +3,8 @@
 Law of the module: that it has fired is written down before anything follows from it. Then Git is asked to say the same, by an edit whose
 key is the instance, the value and the commit at which it fired: whoever sets the stage again afterwards is not overruled. With
 `commits: record` Git stays as it is, and the record counts for as long as Git has that stage and that schedule. One whose time is past
-fires at once; one that is taken away before its time never does (symphony.md §4, §8). An instance that is deleted and made again is another.
+fires at once; one that is taken away before its time never does (symphony.md §4, §8).
+An instance that is deleted and made again is another.
 
 | Git | record | now | then |
 |---|---|---|---|
