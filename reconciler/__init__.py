@@ -12,7 +12,7 @@ everything that decides (polling, back-off, order, limits, list-and-watch, the L
     lib/        pure, knows nothing of us: durations, quantities, plain text
     core/       pure: manifests with positions, desired and observed state, health, comparison, order, pruning, records, reports
     kinds/      pure: one folder an API family, each one function from a specification and a view to a plan
-    adapters/   all I/O: Git, Kubernetes, the clock; no decision, no retry
+    adapters/   all I/O: Git, Kubernetes, helm, the clock; no decision, no retry
     shell.py    the only `while True`
     sim/        a world in one process: embedded clusters, a Git server, faults
     cli/        commands; every one that answers a question runs the same engine, read-only

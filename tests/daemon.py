@@ -17,6 +17,7 @@ from typing import Any
 from reconciler import schemas
 from reconciler.adapters.clock import Clock
 from reconciler.adapters.git import Credentials, Repository
+from reconciler.adapters.helm import Helm
 from reconciler.adapters.kube.auth import KubeconfigData, connection
 from reconciler.adapters.kube.client import KubeClient
 from reconciler.core.engine import Engine
@@ -63,6 +64,8 @@ class Daemon:
         status_branch: str = "reconciler-status",
         status_seconds: float = 1.0,
         commits: Commits = "propose",
+        helm: Path | None = None,
+        urls: tuple[str, ...] = (),
     ) -> None:
         names = [ClusterName(name) for name in clusters]
         self.settings = Settings(
@@ -72,7 +75,10 @@ class Daemon:
             home=names[0],
             store_namespace=store,
             status_seconds=status_seconds,
+            helm=helm is not None,
+            urls=urls,
         )
+        self._helm = Helm(helm, folder / f"helm-{identity}") if helm else None
         self.kubeconfigs = {ClusterName(name): config for name, config in clusters.items()}
         self.repository = Repository(SOURCE, url, folder / f"cache-{identity}", path, credentials)
         self.checks = Checks.of(schemas.of_manifests(), Types.read(schemas.of_kubernetes()))
@@ -117,7 +123,7 @@ class Daemon:
 
     async def _main(self) -> None:
         clients = {name: KubeClient(connection(KubeconfigData(config, name))) for name, config in self.kubeconfigs.items()}
-        shell = CountingShell(self.engine, clients, {SOURCE: self.repository}, self._parse, Clock())
+        shell = CountingShell(self.engine, clients, {SOURCE: self.repository}, self._parse, Clock(), helm=self._helm)
         shell.effects = self.effects
         self._shell = shell
         self._task = asyncio.ensure_future(shell.run())

@@ -1,6 +1,6 @@
 """Helm charts, rendered by the operator's own `helm`.
 
-Law of the module: a chart is fetched without its values and rendered without a network, so nothing that is said about fetching can show a
+Law of the module: a chart is fetched without its values and rendered from the archive, so nothing that is said about fetching can show a
 secret, and what is said about rendering with one is kept. Each run is one program without a shell: its words checked by whoever asked, its
 values on standard input, its homes in a private folder, nothing of our environment, no plug-ins; limited in time, memory, files and output,
 and ended with all that it started. Helm itself has no limit on what a server sends.

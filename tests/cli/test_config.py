@@ -41,6 +41,20 @@ def test_a_small_file_is_enough_and_the_defaults_are_those_documented() -> None:
     assert settings.default_cluster == settings.clusters[0]
 
 
+def test_charts_are_rendered_by_a_program_that_can_be_run(tmp_path: Path) -> None:
+    text = b"sources: [{name: fleet, url: /srv/fleet.git}]\nclusters: [{name: eu}]\nhelm: bin/helm\n"
+    assert not parse(text[: text.index(b"helm")], "r.yaml", tmp_path).settings("x", act=True).helm
+    program = tmp_path / "bin" / "helm"
+    program.parent.mkdir()
+    program.touch(mode=0o644)
+    with pytest.raises(ConfigError) as raised:
+        parse(text, "r.yaml", tmp_path)
+    assert str(raised.value) == f"r.yaml:3:7: {program} is not executable"
+    program.chmod(0o755)
+    config = parse(text, "r.yaml", tmp_path)
+    assert config.helm == program and config.settings("x", act=True).helm
+
+
 def test_everything_can_be_said() -> None:
     text = b"""
 sources:
@@ -55,6 +69,7 @@ clusters:
 home: here
 identity: store-7
 status: {every: 1m30s}
+urls: ["https://charts.example.org", "oci://registry.example.org/team/"]
 """
     config = parse(text, "r.yaml", Path("/etc/reconciler"))
     fleet, apps, pinned = config.sources
@@ -73,6 +88,7 @@ status: {every: 1m30s}
         InCluster(),
     ]
     assert (config.home, config.identity, config.status_seconds) == ("here", "store-7", 90.0)
+    assert config.settings("x", act=False).urls == ("https://charts.example.org", "oci://registry.example.org/team/")
     default = config.settings("x", act=False).default_cluster
     assert default is not None
     assert (default.name, default.namespace) == ("us", "apps")
