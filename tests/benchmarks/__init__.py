@@ -10,5 +10,5 @@ moment, so each benchmark tells how busy it was, and measures a yardstick in the
     audit.py      a control plane that writes down what the daemon asks
     process.py    the daemon's process, and looking into it
     yardsticks.py the same without us: bare patches, git, kubectl
-    change.py, install.py, rest.py, heal.py, trees.py   the benchmarks
+    change.py, install.py, rest.py, heal.py, trees.py, targets.py   the benchmarks
 """

@@ -20,13 +20,14 @@ from .heal import heal
 from .install import install
 from .measure import TINY, Figure, Load, Result, Sizes
 from .rest import idle, memory
+from .targets import targets
 from .trees import plan, start
 from .world import Worlds
 
 Benchmark = Callable[[Worlds, Sizes, Path | None], Result]
 
 # In this order those that can share an installed world follow each other.
-BENCHMARKS: tuple[Benchmark, ...] = (change, idle, heal, memory, folder, install, plan, start)
+BENCHMARKS: tuple[Benchmark, ...] = (change, idle, heal, memory, folder, install, plan, start, targets)
 
 
 def run(names: list[str], sizes: Sizes, say: Callable[[str], None], profiles: Path | None = None) -> list[Result]:

@@ -125,9 +125,11 @@ class Sizes:
     tree_folder: int = 100  # files in a folder of a tree
     starts: int = 3
     yardsticks: int = 5
+    targets: int = 10_000
+    shifts: int = 3  # changes of weights
 
 
 TINY = Sizes(
     files=40, folders=4, changes=2, apps=3, installs=1, idle_seconds=2.0, edits=4, further=20, trees=(30,), tree_folder=10,
-    starts=1, yardsticks=1,
+    starts=1, yardsticks=1, targets=20, shifts=2,
 )  # fmt: skip

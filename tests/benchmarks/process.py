@@ -1,6 +1,7 @@
 """The daemon's process: `python -m tests.benchmarks.process FILE WORD…` is `reconciler WORD…`, which can be looked into from outside.
 
-Law of the module: nothing of the daemon is replaced or wrapped, and it is looked into only between two of its steps. On SIGUSR1 it
+Law of the module: nothing of the daemon is changed, but that a clock stands around its steps and its plans from the first question on,
+and it is looked into only between two of its steps. On SIGUSR1 it
 writes to FILE what its own counters say; this only reads. On SIGUSR2 it begins, or ends, a profile of its main thread, FILE.prof.
 Until all is planned a timer looks now and then whether it is.
 """
@@ -25,6 +26,31 @@ if TYPE_CHECKING:  # the command imports it, when it does
     from reconciler.cli.assembly import Assembly
 
 LOOK_SECONDS = 0.02  # how exactly it is known when all was planned
+LONG_SECONDS = 0.05  # steps that are told one by one
+
+
+class Clock:
+    """Processor time of this thread in the calls of one function."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.seconds = 0.0
+        self.long: list[tuple[int, float]] = []  # number, seconds
+
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, clocked."""
+
+        def clocked(*given: Any) -> Any:
+            began = time.thread_time()
+            answer = call(*given)
+            took = time.thread_time() - began
+            self.calls += 1
+            self.seconds += took
+            if took > LONG_SECONDS:
+                self.long.append((self.calls, took))
+            return answer
+
+        return clocked
 
 
 class Told:
@@ -37,11 +63,20 @@ class Told:
         self.planned_cpu = 0.0  # processor seconds until then
         self.parts: Assembly | None = None
         self.profile: cProfile.Profile | None = None
+        self.steps, self.plans = Clock(), Clock()
+
+    def find(self) -> None:
+        """Find the daemon's parts, once they stand."""
+        if self.parts is None:
+            self.parts = _assembly()
+            if self.parts is not None:
+                engine = self.parts.engine
+                engine.step = self.steps.around(engine.step)  # type: ignore[method-assign]
+                engine.units._plan = self.plans.around(engine.units._plan)  # type: ignore[method-assign]
 
     def tell(self) -> None:
         """Write down how far it is."""
-        if self.parts is None:
-            self.parts = _assembly()
+        self.find()
         self.answers += 1
         new = self.file.with_suffix(".new")
         new.write_text(json.dumps({"answer": self.answers, **self.counts()}))
@@ -49,7 +84,7 @@ class Told:
 
     def look(self) -> None:
         """Note when all is planned for the first time."""
-        self.parts = self.parts or _assembly()
+        self.find()
         if self.parts is not None and self.parts.engine.units.units:
             units = self.parts.engine.units
             if units.all_planned and not units.busy:
@@ -73,6 +108,10 @@ class Told:
             "units": len(units),
             "plans": sum(unit.plans for unit in units.values()),
             "objects": sum(len(work.items) for work in engine.work.all_lanes()),
+            "steps": self.steps.calls,
+            "step_cpu": self.steps.seconds,
+            "long_steps": self.steps.long,
+            "plan_cpu": self.plans.seconds,
         }
         for field in repositories[0].counts.__slots__:
             counted[field] = sum(getattr(one.counts, field) for one in repositories)

@@ -34,14 +34,21 @@ def test_all_of_them_run_and_count() -> None:
     assert _asked(results["heal"]) == {"patch configmaps": TINY.edits}
     installed = _asked(results["install"])
     assert [installed[f"patch {kind}"] for kind in ("serviceaccounts", "services", "deployments", "configmaps")] == [TINY.apps] * 4
+    moved = _asked(results["targets"], "requests at the API servers, weights")
+    assert {word: moved[word] for word in moved if "secrets" not in word} == {"patch configmaps": TINY.targets // 10}
+    alone = results["targets"].counts
+    assert _asked(results["targets"], "requests at the API servers, one target's property") == {}
+    assert alone["the daemon's own counts, one target's property"]["parses"] == 1
+    whole = _asked(results["targets"], "requests at the API servers, both solutions")
+    assert whole["patch configmaps"] == TINY.targets
     for files in TINY.trees:  # and the namespace
         cold, warm = (results["start"].counts[f"{cache}, {files} files"] for cache in ("cold", "warm"))
         assert (cold["blobs_read"], cold["parses"], cold["objects"]) == (files + 1, files + 1, files + 1)
         assert (warm["blobs_read"], warm["parses"], warm["objects"]) == (0, 0, files + 1)
 
 
-def _asked(result: Result) -> dict[str, float]:
-    found = result.counts["requests at the API server"]
+def _asked(result: Result, heading: str = "requests at the API server") -> dict[str, float]:
+    found = result.counts[heading]
     return {what: count for what, count in found.items() if not what.startswith(("lease", "watch"))}
 
 

@@ -67,10 +67,11 @@ class Polls(Counter[str]):
 class World:
     """A context manager: everything stands inside."""
 
-    def __init__(self, binaries: Path, folder: Path, *, controllers: bool = False) -> None:
+    def __init__(self, binaries: Path, folder: Path, *, controllers: bool = False, clusters: tuple[str, ...] = ("eu",)) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
-        self.plane = AuditedPlane(binaries, folder / "plane", controllers=controllers)
+        self.planes = {name: AuditedPlane(binaries, folder / f"plane-{name}", controllers=controllers) for name in clusters}
+        self.plane = self.planes[clusters[0]]
         (folder / "served").mkdir()
         self.git = GitServer(folder / "served")
         self.polls = self.git.counts = Polls()
@@ -80,7 +81,8 @@ class World:
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.git)
-        self._stack.enter_context(self.plane)
+        for plane in self.planes.values():
+            self._stack.enter_context(plane)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -99,6 +101,10 @@ class World:
     def daemon(self, status_every: str = "30s") -> Daemon:
         """Start a daemon; it ends with the world. A later one finds the cache of the one before it."""
         return self._stack.enter_context(Daemon(self, self.folder / "daemon", status_every))
+
+    def lines(self) -> int:
+        """How many requests of the daemon all API servers have answered so far."""
+        return sum(plane.lines() for plane in self.planes.values())
 
     def told(self) -> str:
         """The status page as it stands on the status branch; "" where there is none."""
@@ -122,10 +128,12 @@ class Daemon:
         self.folder = folder
         self.world = world
         self._told = folder / "told"
-        (folder / "kubeconfig").write_text(json.dumps(world.plane.daemon.kubeconfig))
+        clusters = []
+        for name, plane in world.planes.items():
+            (folder / f"kubeconfig-{name}").write_text(json.dumps(plane.daemon.kubeconfig))
+            clusters.append({"name": name, "kubeconfig": f"kubeconfig-{name}", "default": plane is world.plane})
         source = {"name": "fleet", "url": world.url, "poll": f"{POLL_SECONDS:g}s"}
-        cluster = {"name": "eu", "kubeconfig": "kubeconfig", "default": True}
-        (folder / "reconciler.yaml").write_text(json.dumps({"sources": [source], "clusters": [cluster], "status": {"every": status_every}}))
+        (folder / "reconciler.yaml").write_text(json.dumps({"sources": [source], "clusters": clusters, "status": {"every": status_every}}))
 
     def __enter__(self) -> Self:
         self._told.unlink(missing_ok=True)
@@ -198,7 +206,7 @@ class Daemon:
 
     def wait_live(self, revision: str, writes: int = 0) -> dict[str, Any]:
         """Wait until a commit is read, and all of it is applied and healthy. It is not asked before the server has had so many requests."""
-        until(lambda: self.world.plane.lines() >= writes or self._process.poll() is not None, "all is asked for", LIMIT_SECONDS)
+        until(lambda: self.world.lines() >= writes or self._process.poll() is not None, "all is asked for", LIMIT_SECONDS)
         return self.wait(lambda seen: seen["commit"] == revision and seen["settled"] and seen["healthy"], f"{revision[:7]} is live")
 
     def wait_quiet(self) -> None:
@@ -311,10 +319,10 @@ class Worlds:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def empty(self, *, controllers: bool = False) -> World:
+    def empty(self, *, controllers: bool = False, clusters: tuple[str, ...] = ("eu",)) -> World:
         """A new world, to be used as a context."""
         self._number += 1
-        return World(self.binaries, self.folder / f"world-{self._number}", controllers=controllers)
+        return World(self.binaries, self.folder / f"world-{self._number}", controllers=controllers, clusters=clusters)
 
     def installed(self, files: int, folders: int) -> tuple[World, Daemon]:
         """A world in which all of `folders_of` is live and quiet, and its daemon runs."""
