@@ -25,6 +25,7 @@ from .yardsticks import bare
 
 CLUSTERS = ("eu", "us")
 FOLDERS = 50
+COUNTED = ("plans", "steps", "blobs_read", "parses", "pushes")
 
 
 def target(number: int, label: str = "ring0") -> str:
@@ -133,7 +134,7 @@ def _cost(world: World, daemon: Daemon, change: Mapping[str, str], patches: int)
     daemon.wait_quiet()
     after = daemon.counts()
     longest = max((took for number, took in after["long_steps"] if number > before["steps"]), default=0.0)
-    counted = {word: after[word] - before[word] for word in ("plans", "steps", "blobs_read", "parses", "pushes") if word in after}
+    counted: dict[str, float] = {word: after[word] - before[word] for word in COUNTED}
     plans, engine = (after[what] - before[what] for what in ("plan_cpu", "step_cpu"))
     return Cost(seconds, daemon.cpu() - cpu, plans, engine, longest, asked(), counted)
 
