@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.core.identity import ClusterName, GroupKind
 from reconciler.core.manifest import Manifest
@@ -80,3 +82,32 @@ def test_what_would_take_too_long_is_not_begun_and_told() -> None:
     assert [one.message for one in found if one.severity == "warning"] == [
         "not checked: whom its stages mean (more than 500,000 targets to look at)"
     ]
+
+
+KINDS = ("Instance", "Target", "Solution", "SolutionVersion", "SolutionContainer", "Catalog", "CatalogVersion", "CatalogContainer")
+NAMES = ("app", "app2", "one", "web-v-v1", "web", "conf")
+FIELDS = ("solution", "solutionversion", "target", "stage", "stages", "versions", "components", "rootResource", "parentName", "displayName")
+words = st.sampled_from([*NAMES, "BLOCK", "default", "", "*", "web:v1"])
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-2, 200), words),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from([*FIELDS, "name", "selector", "label", "weight", "scope", "isDryRun"]), inner, max_size=4),
+    ),
+    max_leaves=12,
+)
+files = st.builds(
+    lambda kind, name, spec: {"kind": kind, "name": name, "spec": spec},
+    st.sampled_from(KINDS), st.sampled_from(NAMES), st.one_of(values, st.dictionaries(st.sampled_from(FIELDS), values, max_size=6)),
+)  # fmt: skip
+trees = st.dictionaries(st.sampled_from(["a.yaml", "b.yaml", "clusters/eu/c.yaml", "hub/d.yaml"]), files, max_size=4)
+
+
+@given(trees, trees, st.sampled_from([None, [], ["eu"]]))
+def test_whatever_a_tree_holds_there_is_an_answer_and_each_place_is_in_it(now: Any, before: Any, clusters: list[str] | None) -> None:
+    whole = {**BASE, **now}
+    found = checks.check(tree(whole, before=before, clusters=clusters))
+    lines = {path: text_of(file).count("\n") for path, file in whole.items()}
+    for problem in found:
+        assert 0 < problem.place.line <= lines[problem.place.path] and problem.message
+    assert found == checks.check(tree(whole, before=before, clusters=clusters))
