@@ -8,11 +8,12 @@ re-checks that object alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import filterfalse, islice
+from itertools import filterfalse
 from operator import attrgetter
 
 from . import health
 from .apply import Context, InSync, Refuse, Send, decide
+from .busy import Busy
 from .clusters import Cluster
 from .identity import ClusterName, GroupKind, Lane, ObjectId, ObjectRef, SourceName, UnitKey
 from .kind import Held, Wanted
@@ -62,7 +63,7 @@ class Work:
         self.requests = Requests(self)
         self.commit_of = commit_of
         self._on_moved = on_moved
-        self._busy: dict[ClusterName, dict[LaneWork, None]] = {name: {} for name in clusters}
+        self._busy = {name: Busy(self._moves) for name in clusters}
         self.flights: dict[ObjectRef, Item] = {}
         self._stuck: dict[tuple[ClusterName, str], dict[Item, None]] = {}  # by namespace: who waits for it, or was refused in it
 
@@ -100,7 +101,7 @@ class Work:
     def drop(self, unit: UnitKey, lane: Lane) -> None:
         """A unit wants nothing in a lane any more."""
         self.want(unit, lane, ())
-        self._busy[lane.cluster].pop(self.lanes[unit].pop(lane), None)
+        self._busy[lane.cluster].drop(self.lanes[unit].pop(lane))
         if not self.lanes[unit]:
             del self.lanes[unit]
 
@@ -134,7 +135,7 @@ class Work:
                 self.check(other)
 
     def _stir(self, work: LaneWork) -> None:
-        self._busy[work.lane.cluster][work] = None
+        self._busy[work.lane.cluster].stir(work)
 
     # -- what happens ----------
 
@@ -211,17 +212,11 @@ class Work:
             cluster = self.clusters[name]
             if cluster.state != "up" or not self.may_work(cluster):
                 continue
-            if not busy:
-                cluster.looks.flush(all_gathered=True)
-                continue
-            for work in list(islice((work for work in busy if work.checks and self._moves(work)), budget)):
-                for item in list(islice(work.checks, budget)):
-                    budget -= 1
-                    self._check(item)
-            cluster.looks.flush(all_gathered=not any(work.checks and self._moves(work) for work in busy))
-            self._act(cluster, list(busy))
-            for work in [work for work in busy if not work.checks and not work.acts and not work.heals]:
-                del busy[work]
+            for item in busy.to_check(budget):
+                budget -= 1
+                self._check(item)
+            cluster.looks.flush(all_gathered=busy.all_checked)
+            self._act(cluster, busy.turns(in_order=self.settings.act))
         if budget <= 0:
             self.wire.after("more work", 0.0, lambda: None)
 
@@ -234,15 +229,13 @@ class Work:
     def _moves(self, work: LaneWork) -> bool:
         return work.held is None and self.sources[work.unit.source].loaded
 
-    def _act(self, cluster: Cluster, turns: list[LaneWork]) -> None:
+    def _act(self, cluster: Cluster, turns: list[tuple[UnitKey, Iterator[Item]]]) -> None:
         while turns and cluster.is_open:
             still = []
-            for work in turns:
+            for unit, items in turns:
                 if not cluster.slots.free:
                     return
-                if not (work.acts or work.heals) or not self._moves(work):
-                    continue
-                item = work.next_act(in_order=self.settings.act) if cluster.may_act(work.unit) else None
+                item = next(items, None) if cluster.may_act(unit) else None
                 if item is None:
                     continue
                 if self.settings.act and item.looked_long_ago(self.wire.now.steady):
@@ -250,7 +243,7 @@ class Work:
                     self.wire.after("more work", 0.0, lambda: None)
                 else:
                     self.requests.apply(cluster, item)
-                still.append(work)
+                still.append((unit, items))
             turns = still
 
     def _check(self, item: Item) -> None:
