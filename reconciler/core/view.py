@@ -247,7 +247,7 @@ def ask_again(world: World, unit: UnitKey, question: Question) -> Hashable:
         if name == "owned":
             view.owned(rest[1])  # type: ignore[arg-type]
         elif name == "well":
-            view.well(dict(rest[1]))  # type: ignore[call-overload]
+            return world.well_of(unit, rest[1])  # type: ignore[arg-type]  # asked at each event, of ten thousand lanes: not kept again
         else:
             getattr(view, str(name))(*rest)
     except NotYet:
