@@ -176,9 +176,9 @@ def program(tmp_path: Path) -> Make:
     return make
 
 
-def test_a_program_knows_nothing_of_us(program: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_knows_nothing_of_us(program: Make, tmp_path: Path) -> None:
     """No environment, no argument that holds a value, a folder of its own; plug-ins off."""
-    monkeypatch.setenv("KUBECONFIG", "/root/.kube/config")
+    assert "PYTEST_CURRENT_TEST" in os.environ
     told = "print(json.dumps({'env': dict(os.environ), 'argv': rest, 'cwd': os.getcwd(), 'given': sys.stdin.read()}))"
     (answer,) = ask(Helm(program(told), tmp_path / "helm"), chart("https://x", values={"password": "hunter2"}, secret=True))
     (about,) = objects(answer)
