@@ -9,7 +9,7 @@ had been told of, when it sent it. The numbers are our own.
 | S01 | a blocked instance is frozen: nothing of it is applied or deleted, from when the record says so |
 | S02 | a stage that there is not is frozen too, at once |
 | S03 | what is applied on a target is the version that the stored record gives it: a target has one |
-| S04 | what the record says stands is not deleted; who leaves a stage that stands goes within the budgets, or with an approval |
+| S04 | what stands is not deleted, and what nobody can place keeps what it has; who leaves a stage is named, all else goes by budgets |
 | S05 | a schedule fires once, while it stands in Git, not before its time; that it has fired is never forgotten |
 | S06 | a change of the record gives each version its share of the targets, with the fewest moves |
 | S07 | an edit changes the stage and nothing else, of an instance whose schedule has come (or that is to be promoted), once |
@@ -226,16 +226,25 @@ class StageChecks:
                 raise Broken("S05", f"{instance.name}: Git says no more that {text} clears {now['stage']}, and it is not done")
 
     def _moved(self, fleet: Fleet, instance: Stated, before: Json, after: Json) -> None:
-        """The shares that a change of the record comes to, and how many moved."""
-        stage, stands = after["stage"], after.get("targets", {})
-        if stage == BLOCK or stands == before.get("targets", {}) or not instance.is_known or instance.is_inactive:
+        """What a change of the record does to those who stood, the shares that it comes to, and how many moved."""
+        stage, stands, stood = after["stage"], after.get("targets", {}), before.get("targets", {})
+        if stage == BLOCK or stands == stood or not instance.is_known or instance.is_inactive:
             return
         members = fleet.members(instance, stage)
-        had = {target: stand[0] for target, stand in before.get("targets", {}).items()}
-        if fleet.uncertain(members) or fleet.uncertain([t for t in {**members, **had} if t in fleet.targets]):
+        for target in members:
+            if target in stood and fleet.place(target) is None and stands.get(target) != stood[target]:
+                raise Broken("S04", f"{instance.name}: nobody knows where {target} is, and it loses what it has")
+        if fleet.uncertain(members) or fleet.uncertain([t for t in {**members, **stood} if t in fleet.targets]):
             return
         if list(stands) != sorted(members):
             raise Broken("S06", f"{instance.name} in {stage} stands on {list(stands)}, and means {sorted(members)}")
+        had = {target: stand[0] for target, stand in stood.items()}
+        places = [tuple(at) for _, _, *at in stands.values()]
+        for target, (_, came_by, *at) in stood.items():
+            goes = target not in stands and tuple(at) not in places and came_by not in [ring.stage for ring in instance.rings(stage)]
+            self.met["S04 leaves"] += goes
+            if goes and "/".join(at) not in after.get("left", {}) and target not in after.get("leaving", {}):
+                raise Broken("S04", f"{instance.name}: {target} leaves stage {came_by} for {stage}, and nothing says that it is meant to")
         for ring in instance.rings(stage):
             mine = [target for target, of in members.items() if of == ring]
             self._shared(instance, ring, mine, had, {target: stands[target][0] for target in mine})
