@@ -49,9 +49,15 @@ class Charts:
         self._kept_bytes = kept_bytes
         self._entries: dict[Chart, _Entry] = {}  # those that nobody asks for any more: oldest first
         self._waiting: dict[Chart, None] = {}
+        self._unknown: dict[Chart, None] = {}
         self._changed: dict[Chart, None] = {}
         self._flying = 0
         self._bytes = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody waits for a first answer; that failures are tried again makes nobody wait."""
+        return bool(self._unknown) or bool(self._changed)
 
     def ask(self, chart: Chart) -> Answer | None:
         """What a chart comes to; None while that is being found out."""
@@ -61,6 +67,8 @@ class Charts:
             self._count(entry, _OVERHEAD_BYTES + len(chart.values))
             self._queue(chart)
         entry.asked = True
+        if entry.answer is None:
+            self._unknown[chart] = None
         return entry.answer
 
     def end(self, chart: Chart) -> None:
@@ -69,6 +77,8 @@ class Charts:
         if entry is None:
             return
         self._wire.cancel(("chart", chart))
+        self._unknown.pop(chart, None)
+        self._changed.pop(chart, None)
         entry.asked = False
         if chart in self._waiting or isinstance(entry.answer, ChartFailure):
             self._waiting.pop(chart, None)
@@ -127,6 +137,7 @@ class Charts:
             self._wire.log("info", "chart rendered", chart=chart.name, repo=chart.repo, version=answer.version)
             entry.failures = 0
             self._also_exact(chart, answer)
+        self._unknown.pop(chart, None)
         if answer != entry.answer:
             entry.answer = answer
             self._changed[chart] = None

@@ -57,6 +57,7 @@ class Engine:
         )
         self.specs = Specs(settings, kinds, OURS, self.sources, self.store)
         answers = Answers(self.wire, settings, self.store, self.sources, self.clusters, self.specs.default)
+        self.charts = answers.charts
         self.units = answers.units = Units(self.wire, answers, self.store, self.work, self.specs.of, self._planned)
         self.pruner = answers.pruner = Pruner(
             self.work,

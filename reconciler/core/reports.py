@@ -91,7 +91,7 @@ class Reports:
     def settled(self) -> bool:
         """Whether nothing will move by itself any more but pods and people."""
         engine = self.engine
-        if not engine.store.ready or engine.units.busy or engine.pruner.busy:
+        if not engine.store.ready or engine.units.busy or engine.charts.busy or engine.pruner.busy:
             return False
         if engine.store.leading and engine.edits.moving:
             return False

@@ -47,9 +47,9 @@ def numbered(count: int) -> list[Chart]:
 def test_a_chart_is_asked_for_once_and_then_known() -> None:
     world = World()
     assert [world.charts.ask(WEB), world.charts.ask(WEB)] == [None, None]
-    assert len(world.flying) == 1
+    assert (len(world.flying), world.charts.busy) == (1, True)
     world.answer(MADE)
-    assert world.told == [WEB] and world.charts.ask(WEB) == MADE
+    assert (world.told, world.charts.ask(WEB), world.charts.busy) == ([WEB], MADE, False)
     world.wait(1_000_000)
     world.charts.end(WEB)
     assert world.charts.ask(WEB) == MADE and world.flying == []
@@ -98,7 +98,7 @@ def test_a_failure_is_tried_again_later_and_later_and_told_once() -> None:
         assert due is not None
         waits.append(due - world.wire.now.steady)
         world.wait(waits[-1])
-        assert len(world.flying) == 1 and world.charts.ask(WEB) == DOWN, "while it is tried again the failure stands"
+        assert len(world.flying) == 1 and world.charts.ask(WEB) == DOWN and not world.charts.busy, "meanwhile the failure stands"
     assert waits[0] < 13 and all(later > sooner for sooner, later in pairwise(waits[:7])) and max(waits) <= 1_080
     assert world.told == [WEB]
     world.answer(MADE)
@@ -133,6 +133,7 @@ def test_nobody_is_asked_for_what_nobody_asks_any_more() -> None:
     world.answer(DOWN)
     for chart in one:
         world.charts.end(chart)
+    assert not world.charts.busy
     world.answer(DOWN)
     world.answer(DOWN)
     assert world.flying == [] and world.wire.wake_at is None
