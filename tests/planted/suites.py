@@ -36,7 +36,7 @@ _UNIT = ("tests/core", "tests/adapters", "tests/kinds", "tests/lib", "tests/test
 
 SUITES = (
     Suite("unit", _UNIT, ("-m", "not real")),
-    Suite("sim", ("tests/sim/world/test_swarm.py",), (), 1800.0),
+    Suite("sim", ("tests/sim/world/test_swarm.py", "tests/sim/world/test_stages.py"), (), 1800.0),
     Suite("sweep", ("tests/sim/world/test_sweep.py",), (), 1800.0),
     Suite("real", ("tests/real", "tests/adapters/kube"), ("-m", "real"), 1800.0),
 )
