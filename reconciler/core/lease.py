@@ -135,12 +135,20 @@ class Lease:
         self._again(STANDBY_SECONDS)
 
     def _absent(self) -> None:
-        """It was never made; or somebody deleted it under its holder, who does not know that yet, and acts."""
-        if not self._seen[1]:
+        """It was never made; or somebody deleted it under its holder, who does not know that yet, and acts.
+
+        Ours is made anew at once as long as nobody else can have come to hold it. Else a whole term of absence must pass: when it was
+        last seen says nothing, for it may have been renewed since.
+        """
+        version, holder = self._seen
+        is_over = self.wire.now.steady >= self._seen_at + TERM_SECONDS
+        if not holder:
             self._is_first(self._first)
-        elif self._seen[1] == self.identity or self.wire.now.steady >= self._seen_at + TERM_SECONDS:
+        elif (holder == self.identity and not is_over) or (not version and is_over):
             self._take("")
         else:
+            if version:
+                self._seen, self._seen_at = ("", SOMEBODY), self.wire.now.steady
             self._again(STANDBY_SECONDS)
 
     def _first(self, is_first: bool) -> None:
@@ -194,9 +202,16 @@ class Lease:
         self._held_until = asked_at + ACT_SECONDS
         self.holder = ""
         self.wire.at("lease-ends", self._held_until, self._ended)
-        self.home.after("lease", self.wire.jitter.spread(RENEW_SECONDS), lambda: self._take(self._seen[0]))
+        self.home.after("lease", self.wire.jitter.spread(RENEW_SECONDS), self._renew)
         if not was_leading:
             self._on_change()
+
+    def _renew(self) -> None:
+        """A PUT makes what is not there: after a whole term (the process did not run) it may be another's that was deleted."""
+        if self.wire.now.steady < self._seen_at + TERM_SECONDS:
+            self._take(self._seen[0])
+        else:
+            self.start()
 
     def _end(self) -> None:
         if self.leading:

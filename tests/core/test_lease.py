@@ -177,6 +177,20 @@ def test_whoever_begins_anew_does_not_take_a_deleted_lease_at_once_either() -> N
     assert leads(world, one)
 
 
+@pytest.mark.parametrize("was_holder", [True, False], ids=["it held it once", "it stood by"])
+def test_who_was_away_does_not_take_a_deleted_lease_at_once(was_holder: bool) -> None:
+    """Somebody else may have come to hold it meanwhile, or have renewed it, and does not know yet that it is gone."""
+    world = World()
+    one, other = two(world)
+    late, holder = (one, other) if was_holder else (other, one)
+    world.stop(late, 90)
+    world.run(89.9)
+    assert leads(world, holder)
+    world.call("DELETE", LEASE)
+    world.never(lambda: leads(world, one) and leads(world, other), 120)
+    assert leads(world, one) or leads(world, other)
+
+
 def garbage(effect: Request, perform: Perform) -> Input:
     return Answer(effect.id, 200, b'{"metadata": []}')
 
