@@ -321,6 +321,8 @@ class StageChecks:
             return
         record = self.records.get(instance.name, {})
         uncertain = fleet.uncertain(members)
+        taken = [tuple(stand[2:]) for target, stand in record.get("targets", {}).items() if target in uncertain]
+        uncertain |= {target: None for target in members if fleet.place(target) in taken}  # by who cannot be moved
         live = self._live(instance.name)
         wanted: dict[Key, str] = {}
         for target, ring in members.items():
