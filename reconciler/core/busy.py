@@ -6,18 +6,19 @@ the room takes. Units take turns, whatever the number of their lanes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from .identity import UnitKey
+from .identity import SourceName, UnitKey
 from .lanes import Item, LaneWork
+from .sources import Source
 
 
 class Busy:
-    """The lanes of one cluster. `moves` says whether anything of a lane may move at this moment."""
+    """The lanes of one cluster. Nothing of a lane moves while it is held, or its source is not read."""
 
-    def __init__(self, moves: Callable[[LaneWork], bool]) -> None:
-        self._moves = moves
+    def __init__(self, sources: Mapping[SourceName, Source]) -> None:
+        self._sources = sources
         self._checking: dict[LaneWork, None] = {}
         self._acting: dict[UnitKey, dict[LaneWork, None]] = {}
 
@@ -52,6 +53,9 @@ class Busy:
         for unit in [unit for unit, lanes in self._acting.items() if not lanes]:
             del self._acting[unit]
         return [(unit, self._acts(lanes, in_order)) for unit, lanes in self._acting.items()]
+
+    def _moves(self, work: LaneWork) -> bool:
+        return work.held is None and self._sources[work.unit.source].loaded
 
     def _acts(self, lanes: dict[LaneWork, None], in_order: bool) -> Iterator[Item]:
         for work in list(lanes):

@@ -113,8 +113,8 @@ class Objects:
     def _lanes(self, unit: Unit) -> Iterator[LaneTold]:
         source = self._engine.sources[unit.key.source]
         may_work = {name: self._reports.may_work(cluster, source) for name, cluster in self._engine.clusters.items()}
-        for lane, work in sorted(self._engine.work.lanes.get(unit.key, {}).items()):
-            yield lane_told(work, self._engine.clusters[lane.cluster], may_work[lane.cluster])
+        for work in self._engine.work.in_order(unit.key):
+            yield lane_told(work, self._engine.clusters[work.lane.cluster], may_work[work.lane.cluster])
 
     def _clusters(self) -> dict[ClusterName, tuple[str, str]]:
         return {name: (cluster.state, cluster.problem) for name, cluster in self._engine.clusters.items()}

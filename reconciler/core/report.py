@@ -278,6 +278,6 @@ def prune_report(cluster: Cluster, may_work: str, waiting: Waiting) -> LaneRepor
     return lane_report(work, cluster, may_work, waiting)
 
 
-def lane_key(lane: Lane) -> tuple[str, str]:
+def lane_key(lane: LaneReport) -> tuple[str, str]:
     """The order of lanes in a report."""
     return (lane.cluster, lane.target)

@@ -5,7 +5,6 @@ Law of the module: reads the engine's parts, changes none of them.
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from .approvals import BRANCH, OFFERED_LIMIT, idle
@@ -129,24 +128,24 @@ class Reports:
     def _describe(self, key: UnitKey) -> UnitReport:
         engine = self.engine
         unit, source = engine.units.units[key], engine.sources[key.source]
-        lanes = []
+        lanes, rests = [], []
         may_work = {name: self.may_work(cluster, source) for name, cluster in engine.clusters.items()}
         seen: dict[str, None] = {}
-        for lane, work in engine.work.lanes.get(key, {}).items():
-            cluster = engine.clusters[lane.cluster]
+        for work in engine.work.in_order(key):
+            lane, cluster = work.lane, engine.clusters[work.lane.cluster]
             waiting = None
             if not lane.target and lane.cluster not in seen:  # what goes from a cluster is nobody's who stays there
                 waiting = engine.pruner.waiting.get((key, lane.cluster))
                 seen[lane.cluster] = None
-            lanes.append((lane_key(lane), lane_report(work, cluster, may_work[lane.cluster], waiting)))
+            lanes.append(lane_report(work, cluster, may_work[lane.cluster], waiting))
         for name, cluster in engine.clusters.items():
             waiting = engine.pruner.waiting.get((key, name))
             if waiting is not None and name not in seen:
-                lanes.append(((name, ""), prune_report(cluster, may_work[name], waiting)))
+                rests.append(prune_report(cluster, may_work[name], waiting))
         commit = source.desired.commit
         if unit.spec and unit.spec.manifests:
             commit = source.desired.changed_last(unit.spec.manifests) or commit
-        found = [report for _, report in sorted(lanes, key=itemgetter(0))]
+        found = sorted([*lanes, *rests], key=lane_key) if rests else lanes
         return unit_report(unit, found, commit, self._since, self._offered, engine.edits.waits(key), engine.checked.of(key))
 
     def _since(self, key: UnitKey, state: State) -> float:

@@ -308,6 +308,8 @@ class Units:
 
 def lane_of_path(path: str, clusters: dict[str, object], default: str | None) -> Lane | str | None:
     """The lane that a place in the tree implies: a lane, None under hub/, or why there is none (design §6)."""
+    if default is not None and not path.startswith(("hub", "clusters")):
+        return Lane(ClusterName(default))
     parts = path.split("/")
     if parts[0] == "hub":
         return None

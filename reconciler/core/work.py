@@ -58,12 +58,13 @@ class Work:
         self.sources = sources
         self.types = types
         self.lanes: dict[UnitKey, dict[Lane, LaneWork]] = {}
+        self._in_order: dict[UnitKey, tuple[LaneWork, ...]] = {}
         self.claims = Claims()
         self.kinds: dict[ClusterName, dict[GroupKind, None]] = {name: {} for name in clusters}  # ever wanted in this life
         self.requests = Requests(self)
         self.commit_of = commit_of
         self._on_moved = on_moved
-        self._busy = {name: Busy(self._moves) for name in clusters}
+        self._busy = {name: Busy(sources) for name in clusters}
         self.flights: dict[ObjectRef, Item] = {}
         self._stuck: dict[tuple[ClusterName, str], dict[Item, None]] = {}  # by namespace: who waits for it, or was refused in it
 
@@ -96,11 +97,19 @@ class Work:
         lanes = self.lanes.setdefault(unit, {})
         if lane not in lanes:
             lanes[lane] = LaneWork(unit, lane)
+            self._in_order.pop(unit, None)
         return lanes[lane]
+
+    def in_order(self, unit: UnitKey) -> tuple[LaneWork, ...]:
+        """The lanes of a unit by cluster and target: there may be ten thousand, and they seldom come and go."""
+        if unit not in self._in_order:
+            self._in_order[unit] = tuple(sorted(self.lanes.get(unit, {}).values(), key=attrgetter("lane")))
+        return self._in_order[unit]
 
     def drop(self, unit: UnitKey, lane: Lane) -> None:
         """A unit wants nothing in a lane any more."""
         self.want(unit, lane, ())
+        self._in_order.pop(unit, None)
         self._busy[lane.cluster].drop(self.lanes[unit].pop(lane))
         if not self.lanes[unit]:
             del self.lanes[unit]
@@ -225,9 +234,6 @@ class Work:
         if not self.settings.act:
             return self.store.ready
         return self.store.leading and self.store.pins.get(cluster.name) == ""
-
-    def _moves(self, work: LaneWork) -> bool:
-        return work.held is None and self.sources[work.unit.source].loaded
 
     def _act(self, cluster: Cluster, turns: list[tuple[UnitKey, Iterator[Item]]]) -> None:
         while turns and cluster.is_open:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from heapq import nsmallest
 from typing import NamedTuple
 
 from reconciler.core.identity import ClusterName
@@ -144,8 +145,8 @@ def _instance(told: Told) -> Json:
     targets = [_on(name, stand, lanes.get((ClusterName(stand.cluster), name)), spaces) for name, stand in before.targets.items()]
     dry_run = (found := read.instance(told.manifest)[0]) is not None and found.dry_run
     deployed = 0 if dry_run else sum(on.deployed for on in targets)
-    worst = sorted(targets, key=lambda on: (on.rank, on.name))
-    shown = [(on, on.components()) for on in worst[:TARGETS_SHOWN]]
+    worst = nsmallest(TARGETS_SHOWN, targets, key=lambda on: (on.rank, on.name))
+    shown = [(on, on.components()) for on in worst]
     word = _status(told, before)
     lines = [(on.name, on.word(word), components) for on, components in shown]
     return {
