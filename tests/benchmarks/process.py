@@ -1,7 +1,7 @@
 """The daemon's process: `python -m tests.benchmarks.process FILE WORD…` is `reconciler WORD…`, which can be looked into from outside.
 
-Law of the module: nothing of the daemon is changed, but that a clock stands around its steps and its plans from the first question on,
-and it is looked into only between two of its steps. On SIGUSR1 it
+Law of the module: nothing of the daemon is changed, but that a clock stands around its steps, plans and statuses from the first question
+on, and it is looked into only between two of its steps. On SIGUSR1 it
 writes to FILE what its own counters say; this only reads. On SIGUSR2 it begins, or ends, a profile of its main thread, FILE.prof.
 Until all is planned a timer looks now and then whether it is.
 """
@@ -63,7 +63,7 @@ class Told:
         self.planned_cpu = 0.0  # processor seconds until then
         self.parts: Assembly | None = None
         self.profile: cProfile.Profile | None = None
-        self.steps, self.plans = Clock(), Clock()
+        self.steps, self.plans, self.published = Clock(), Clock(), Clock()
 
     def find(self) -> None:
         """Find the daemon's parts, once they stand."""
@@ -73,6 +73,8 @@ class Told:
                 engine = self.parts.engine
                 engine.step = self.steps.around(engine.step)  # type: ignore[method-assign]
                 engine.units._plan = self.plans.around(engine.units._plan)  # type: ignore[method-assign]
+                for publisher in engine.publishers.values():
+                    publisher.run = self.published.around(publisher.run)  # type: ignore[method-assign]
 
     def tell(self) -> None:
         """Write down how far it is."""
@@ -112,6 +114,8 @@ class Told:
             "step_cpu": self.steps.seconds,
             "long_steps": self.steps.long,
             "plan_cpu": self.plans.seconds,
+            "status_cpu": self.published.seconds,
+            "told": all(publisher.idle for publisher in engine.publishers.values()),
         }
         for field in repositories[0].counts.__slots__:
             counted[field] = sum(getattr(one.counts, field) for one in repositories)
