@@ -191,12 +191,13 @@ class Source:
         self._on_refs(self, True)
 
     def _wait_for_rewind(self) -> None:
-        """Poll as usual, and once when the time is up."""
+        """Poll as usual, and once when the time is up. Until then a look has not told how it stands: what is known is not the tip."""
         assert self._rewound is not None
         self._busy = self._hinted = False
         due = min(self.wire.now.steady + self.wire.jitter.spread(self.settings.poll_seconds), self._rewound[1])
         self.wire.at(("poll", self.name), due, self._poll)
-        self._looked()
+        if self._look_again:
+            self._look_now()
 
     def _settle(self) -> None:
         """All that was asked has been answered: rest until the next poll."""

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from reconciler.core.lease import ACT_SECONDS, SPARE_SECONDS, STANDBY_SECONDS, TERM_SECONDS
 from reconciler.core.messages import Answer, GitFailure, Input, ListRefs, RefsListed, Request, Stop
-from tests.core.driver import Daemon, Perform, World, asks, config_map, lost, says, unheard
+from reconciler.sim.git import MAIN
+from tests.core.driver import Daemon, Perform, World, asks, config_map, lost, says, unheard, value
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/reconciler-system/leases"
 LEASE = f"{LEASES}/reconciler"
@@ -333,6 +334,26 @@ def test_whoever_takes_over_looks_into_git_before_it_acts() -> None:
     world.run(1)
     values = [json.loads(e.body)["data"]["v"] for e in other.requests("PATCH", "/x")]
     assert values == [] and (world.get("x") or {})["data"]["v"] == str(number)
+
+
+def test_whoever_takes_over_does_not_act_on_what_the_branch_has_left() -> None:
+    """It waits to believe that the branch went back; meanwhile what it knows is neither the tip nor what the one before had applied."""
+    world = World()
+    first = world.commit({"a/x.yaml": config_map("x", "1")})
+    one = world.daemon("one")
+    second = world.commit({"a/x.yaml": config_map("x", "2")})
+    world.settle(one)
+    other = world.daemon("two")
+    world.run(40)
+    world.stop(other, 40)
+    world.repo.move(MAIN, first)
+    world.repo.commit({"a/x.yaml": config_map("x", "3")}, parent=first)
+    world.hint()
+    world.until(lambda: value(world, "x") == "3", 20)
+    world.repo.move(MAIN, first)
+    world.kill(one)
+    world.never(lambda: value(world, "x") == "2", 150)
+    assert leads(world, other) and value(world, "x") == "1" and second not in world.repo.refs.values()
 
 
 @pytest.mark.parametrize("has_led", [False, True], ids=["for the first time", "once more"])
