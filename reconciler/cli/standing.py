@@ -77,7 +77,8 @@ def _row(unit: UnitReport, now: float, *, wide: bool) -> tuple[str, ...]:
     since = tables.moment(unit.since) if wide else durations.brief(now - unit.since)
     commit = (unit.commit.id if wide else unit.commit.id[:SHORT]) if unit.commit else ""
     clusters = " ".join(dict.fromkeys(lane.cluster for lane in unit.lanes))
-    return (str(unit.key), clusters, unit.state, since, commit, waits_for(unit, unit.commit) or ("" if unit.state == "Healthy" else unit.message))
+    why = waits_for(unit, unit.commit) or ("" if unit.state == "Healthy" else unit.message)
+    return (str(unit.key), clusters, unit.state, since, commit, why)
 
 
 def _below(unit: UnitReport) -> list[str]:
