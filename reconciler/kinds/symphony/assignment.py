@@ -22,7 +22,7 @@ from .model import TARGET, Instance, Placement, Target
 from .shares import assign
 from .stages import Ring, rings
 from .standing import Stand
-from .targets import DEFAULT_NAMESPACE, fits, is_exact, matches, place
+from .targets import DEFAULT_NAMESPACE, fits, is_exact, matches, place, spaces
 
 NAMED = 5  # targets in one message
 
@@ -110,12 +110,12 @@ def _name(instance: Instance) -> str:
 
 def _candidates(instance: Instance, standing: tuple[Ring, ...], view: Places) -> dict[str, _Candidate]:
     """The targets among which the rings choose: of exact names only those are asked for."""
-    spaces = ("", DEFAULT_NAMESPACE) if instance.manifest.namespace in ("", DEFAULT_NAMESPACE) else (instance.manifest.namespace,)
+    here = spaces(instance.manifest.namespace)
     if all(is_exact(ring.choice) for ring in standing):
         names = dict.fromkeys(ring.choice.name for ring in standing)
-        manifests = tuple(manifest for name in names for space in spaces for manifest in view.named(TARGET, space, name))
+        manifests = tuple(manifest for name in names for space in here for manifest in view.named(TARGET, space, name))
     else:
-        manifests = tuple(manifest for manifest in view.manifests(TARGET) if manifest.namespace in spaces)
+        manifests = tuple(manifest for manifest in view.manifests(TARGET) if manifest.namespace in here)
     found: dict[str, _Candidate] = {}
     for manifest in manifests:
         target, problems = read.target(manifest)

@@ -38,7 +38,7 @@ from .model import (
     Target,
 )
 from .stages import name_of, rings
-from .targets import CLUSTER, DEFAULT_NAMESPACE, is_exact, matches
+from .targets import CLUSTER, DEFAULT_NAMESPACE, is_exact, matches, spaces
 
 MATCHES_LIMIT = 500_000
 """Targets that are looked at, over all stages of all instances."""
@@ -162,8 +162,8 @@ def _named_clusters(tree: Tree) -> dict[ClusterName, None]:
 def _targets(instance: Instance, asked: _Asked) -> Iterator[Problem]:
     """Targets that are not there, stages that mean none, and two of one stage in one place."""
     manifest, tree = instance.manifest, asked.tree
-    spaces = ("", DEFAULT_NAMESPACE) if manifest.namespace in ("", DEFAULT_NAMESPACE) else (manifest.namespace,)
-    others = [target for target in tree.manifests(TARGET) if target.namespace in spaces]
+    here = spaces(manifest.namespace)
+    others = [target for target in tree.manifests(TARGET) if target.namespace in here]
     names = dict.fromkeys(target.name for target in others)
     present = name_of(instance.stage)
     for stage in _stages(instance):

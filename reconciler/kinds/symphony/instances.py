@@ -27,7 +27,7 @@ from .model import BLOCK, TARGET, Instance, Placement, Solution, Target, Topolog
 from .schedules import Scheduled, said, scheduled
 from .stages import next_stage, rings
 from .standing import Stand, Standing
-from .targets import bindings
+from .targets import bindings, spaces
 
 ON_CHANGES = "reconciliationPolicy is inactive: acts when Git changes, and on nothing else"
 
@@ -287,8 +287,8 @@ class _Planning:
         return deploy(self.face, self.instance.manifest, solution, target, placement, named, self.view, self.before.charts)
 
     def _targets(self, name: str) -> list[Target]:
-        spaces = ("", "default") if self.space in ("", "default") else (self.space,)
-        manifests = [manifest for space in spaces for manifest in self.view.named(TARGET, space, name)]
+        here = spaces(self.space)
+        manifests = [manifest for space in here for manifest in self.view.named(TARGET, space, name)]
         return [target for manifest in manifests if (target := read.target(manifest)[0]) is not None]
 
     # -- going on ----------

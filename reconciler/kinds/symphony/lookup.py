@@ -19,6 +19,7 @@ from . import read
 from .catalogs import Catalog
 from .generations import SEPARATOR, parse_ref, solution_name
 from .model import CATALOG, CATALOG_VERSION, SOLUTION, SOLUTION_VERSION, Solution
+from .targets import spaces
 
 NAMED = 5  # versions in one message
 
@@ -76,8 +77,8 @@ def catalog(view: Lookup, namespace: str, name: str) -> Catalog | None:
 def _named(view: Lookup, namespace: str, reference: str, kinds: tuple[GroupKind, ...]) -> list[Manifest]:
     root, version = parse_ref(reference)
     names = [f"{root}{SEPARATOR}{version}" if version else root]
-    spaces = ("", "default") if namespace in ("", "default") else (namespace,)
-    return [m for name in names for kind in kinds for space in spaces for m in view.named(kind, space, name)]
+    here = spaces(namespace)
+    return [m for name in names for kind in kinds for space in here for m in view.named(kind, space, name)]
 
 
 def _same(one: str, other: str) -> bool:

@@ -25,6 +25,11 @@ CONTAINER = "container"
 """The one name of the roles that are one: "", "instance" and "container" (§2.2)."""
 
 
+def spaces(namespace: str) -> tuple[str, ...]:
+    """How a namespace may be written: an object that names none is in the default one."""
+    return ("", DEFAULT_NAMESPACE) if namespace in ("", DEFAULT_NAMESPACE) else (namespace,)
+
+
 def role(text: str) -> str:
     """The role that a binding or a component's type means."""
     return CONTAINER if text in ("", "instance", CONTAINER) else text

@@ -9,11 +9,11 @@ from collections import Counter
 
 import pytest
 
-from reconciler.sim.faults import Chance
-from reconciler.sim.trial import Workload, differs, run, shrink
+from reconciler.sim.trial import Workload, differs, run
 from reconciler.sim.world import START
 
 from .fleet import at
+from .seeds import hold
 from .stage_checks import StageChecks
 from .stages import calm, stages
 from .workloads import commits, fleet, stage, waits
@@ -28,31 +28,16 @@ PREMISES = [
 ]
 
 
-def explain(seed: int, drawn: Chance, failure: str) -> str:
-    """A failure as somebody wants to read it who has to mend it."""
-    fewest = shrink(lambda script: stages(seed, script)[0].failure, drawn.drawn)
-    faults = "\n".join(f"    {number}: {fault}" for number, fault in fewest.items())
-    return f"seed {seed}: {failure}\nthe fewest faults with which it still fails, by the number of their point:\n{faults or '    none'}"
-
-
-def holds(first: int) -> None:
-    for seed in range(first, first + TOGETHER):
-        outcome, drawn = stages(seed)
-        if outcome.failure:
-            assert drawn is not None
-            pytest.fail(explain(seed, drawn, outcome.failure), pytrace=False)
-
-
 @pytest.mark.parametrize("first", range(0, EVERYDAY, TOGETHER))
 def test_every_check_holds(first: int) -> None:
-    holds(first)
+    hold(stages, range(first, first + TOGETHER))
 
 
 @pytest.mark.deep
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("first", range(EVERYDAY, DEEP, TOGETHER))
 def test_every_check_holds_deep(first: int) -> None:
-    holds(first)
+    hold(stages, range(first, first + TOGETHER))
 
 
 def ends_alike(seed: int) -> bool:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.sim.faults import KINDS, Chance, Draw, Script
-from reconciler.sim.trial import run, shrink
+from reconciler.sim.trial import run
 
+from .seeds import hold
 from .swarm import swarm
 from .workloads import WORKLOADS
 
@@ -28,31 +29,16 @@ ARMED_SEEDS, ARMED_LIMIT = 4, 20
 """So many runs of each kind of fault, and more until it strikes: not every world has a status branch to push to."""
 
 
-def explain(seed: int, drawn: Chance, failure: str) -> str:
-    """A failure as somebody wants to read it who has to mend it."""
-    fewest = shrink(lambda script: swarm(seed, script)[0].failure, drawn.drawn)
-    faults = "\n".join(f"    {number}: {fault}" for number, fault in fewest.items())
-    return f"seed {seed}: {failure}\nthe fewest faults with which it still fails, by the number of their point:\n{faults or '    none'}"
-
-
-def holds(first: int) -> None:
-    for seed in range(first, first + TOGETHER):
-        outcome, drawn = swarm(seed)
-        if outcome.failure:
-            assert drawn is not None
-            pytest.fail(explain(seed, drawn, outcome.failure), pytrace=False)
-
-
 @pytest.mark.parametrize("first", range(0, EVERYDAY, TOGETHER))
 def test_every_check_holds(first: int) -> None:
-    holds(first)
+    hold(swarm, range(first, first + TOGETHER))
 
 
 @pytest.mark.deep
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("first", range(EVERYDAY, DEEP, TOGETHER))
 def test_every_check_holds_deep(first: int) -> None:
-    holds(first)
+    hold(swarm, range(first, first + TOGETHER))
 
 
 @pytest.mark.parametrize("kind", KINDS)
