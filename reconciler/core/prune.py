@@ -196,7 +196,7 @@ class Pruner:
     @property
     def busy(self) -> bool:
         """Whether deletions are being decided on or are under way."""
-        return bool(self._dirty or self._deleting or self.ranges.busy or self._full)
+        return bool(self._dirty or self._deleting or self._asking or self.ranges.busy or self._full)
 
     def leftovers(self) -> dict[Pair, list[Live]]:
         """What nobody wants any more, whether or not it may go: what a plan shows as deletions."""

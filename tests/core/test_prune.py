@@ -569,6 +569,18 @@ def test_every_deletion_names_the_uid_and_order_is_reversed() -> None:
         assert len(json.loads(request.body)["preconditions"]["uid"]) == 36
 
 
+def test_deletions_are_not_over_while_the_answer_to_one_is_still_to_come() -> None:
+    """The watch may tell that an object is gone before the answer to its deletion does: those of a lower order are still to be asked for."""
+    files = {"a/c.yaml": config_map("c"), "a/s.yaml": manifest("v1", "ServiceAccount", "s", "default")}
+    world, daemon = started({**KEEP, **files})
+    world.rule(asks("DELETE", "/configmaps/c"), lambda effect, perform: perform(), seconds=20.0)
+    world.commit(without(files))
+    world.until(lambda: "c" not in world.names())
+    world.never(lambda: daemon.report.settled, 15)
+    world.settle(daemon)
+    assert deleted(daemon) == ["c", "s"]
+
+
 @pytest.mark.parametrize("status", [403, 500, 0])
 def test_a_deletion_that_is_refused_is_tried_later_and_later(status: int) -> None:
     files = maps("a", 2)
