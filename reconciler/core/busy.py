@@ -32,7 +32,7 @@ class Busy:
     def drop(self, work: LaneWork) -> None:
         """Nothing is wanted in a lane any more."""
         self._checking.pop(work, None)
-        self._acting.get(work.unit, {}).pop(work, None)
+        self._done(work)
 
     def to_check(self, count: int) -> Iterator[Item]:
         """At most so many objects to compare; each must leave its phase before the next is asked for."""
@@ -48,18 +48,23 @@ class Busy:
         """Whether nothing is left to compare."""
         return not any(work.checks and self._moves(work) for work in self._checking)
 
-    def turns(self, *, in_order: bool) -> list[tuple[UnitKey, Iterator[Item]]]:
+    def turns(self, *, in_order: bool) -> Iterator[tuple[UnitKey, Iterator[Item]]]:
         """Each unit that has objects to apply, with those that may be now; each must leave its phase before the next is asked for."""
-        for unit in [unit for unit, lanes in self._acting.items() if not lanes]:
-            del self._acting[unit]
-        return [(unit, self._acts(lanes, in_order)) for unit, lanes in self._acting.items()]
+        for unit, lanes in list(self._acting.items()):
+            yield unit, self._acts(list(lanes), in_order)
 
     def _moves(self, work: LaneWork) -> bool:
         return work.held is None and self._sources[work.unit.source].loaded
 
-    def _acts(self, lanes: dict[LaneWork, None], in_order: bool) -> Iterator[Item]:
-        for work in list(lanes):
+    def _acts(self, lanes: list[LaneWork], in_order: bool) -> Iterator[Item]:
+        for work in lanes:
             while self._moves(work) and (item := work.next_act(in_order)) is not None:
                 yield item
             if not work.acts and not work.heals:
-                lanes.pop(work, None)
+                self._done(work)
+
+    def _done(self, work: LaneWork) -> None:
+        lanes = self._acting.get(work.unit, {})
+        lanes.pop(work, None)
+        if not lanes:
+            self._acting.pop(work.unit, None)

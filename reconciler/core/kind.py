@@ -6,6 +6,7 @@ answers to the questions it asks the view; everything that acts is the engine's.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,13 +46,17 @@ class Wanted(msgspec.Struct, frozen=True, eq=False, gc=False):
     id: ObjectId  # namespace as written; the engine completes it when it knows the kind's scope
     version: str
     json: bytes
-    digest: str  # of `json`: whether two ask for the same
     place: Place
     manifest: Manifest | None = None  # for positions of fields
     wave: int = 0
     policy: Policy = Policy()
     part: str = ""  # which part of its unit it belongs to, for statuses: a component
     secret: bool = False  # values in it come from a Secret: none of it is ever shown
+
+    @property
+    def digest(self) -> str:
+        """Of `json`: whether two ask for the same. Made when asked for: a start plans a hundred thousand that it asks nothing of."""
+        return hashlib.sha256(self.json).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ cannot be read is a problem at its line, and the object's unit is held: guessing
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Literal, cast
 
@@ -33,9 +32,8 @@ def read(manifest: Manifest) -> tuple[Wanted, tuple[Problem, ...]]:
         for name, must in wrong
     )
     id = ObjectId(manifest.group, manifest.kind, manifest.namespace, manifest.name)
-    digest = hashlib.sha256(manifest.json).hexdigest()[:16]
     place = Place(manifest.path, manifest.line, manifest.column)
-    return Wanted(id, manifest.version, manifest.json, digest, place, manifest, wave, policy), problems
+    return Wanted(id, manifest.version, manifest.json, place, manifest, wave, policy), problems
 
 
 def asked(notes: Mapping[str, str]) -> tuple[int, Policy, tuple[tuple[str, str], ...]]:

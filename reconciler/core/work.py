@@ -7,7 +7,7 @@ re-checks that object alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import filterfalse
 from operator import attrgetter
 
@@ -235,9 +235,9 @@ class Work:
             return self.store.ready
         return self.store.leading and self.store.pins.get(cluster.name) == ""
 
-    def _act(self, cluster: Cluster, turns: list[tuple[UnitKey, Iterator[Item]]]) -> None:
-        while turns and cluster.is_open:
-            still = []
+    def _act(self, cluster: Cluster, turns: Iterable[tuple[UnitKey, Iterator[Item]]]) -> None:
+        while turns and cluster.is_open and cluster.slots.free:
+            still: list[tuple[UnitKey, Iterator[Item]]] = []
             for unit, items in turns:
                 if not cluster.slots.free:
                     return

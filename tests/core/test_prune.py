@@ -570,7 +570,7 @@ def test_every_deletion_names_the_uid_and_order_is_reversed() -> None:
 
 
 def test_deletions_are_not_over_while_the_answer_to_one_is_still_to_come() -> None:
-    """The watch may tell that an object is gone before the answer to its deletion does: those of a lower order are still to be asked for."""
+    """The watch may tell that an object is gone before the answer does: those of a lower order are still to be asked for."""
     files = {"a/c.yaml": config_map("c"), "a/s.yaml": manifest("v1", "ServiceAccount", "s", "default")}
     world, daemon = started({**KEEP, **files})
     world.rule(asks("DELETE", "/configmaps/c"), lambda effect, perform: perform(), seconds=20.0)

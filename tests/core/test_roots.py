@@ -22,7 +22,7 @@ def note(name: str, text: str = "") -> str:
 
 def namespace(name: str, path: str = "rendered") -> Wanted:
     body = f'{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{name}"}}}}'.encode()
-    return Wanted(ObjectId("", "Namespace", "", name), "v1", body, "made", Place(path), policy=Policy(yields=True))
+    return Wanted(ObjectId("", "Namespace", "", name), "v1", body, Place(path), policy=Policy(yields=True))
 
 
 # -- names and absence ----------

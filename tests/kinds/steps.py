@@ -72,7 +72,7 @@ def _config_map(spec: Spec, value: str, step: int) -> Wanted:
     }
     text = json.dumps(object, sort_keys=True).encode()
     id = ObjectId("", "ConfigMap", root.namespace, root.name)
-    return Wanted(id, "v1", text, hashlib.sha256(text).hexdigest()[:16], root.place())
+    return Wanted(id, "v1", text, root.place())
 
 
 KIND = Kind(name="steps", plan=plan, roots=(STEPS,))

@@ -20,7 +20,6 @@ Keys are never forgotten: a history that is rewritten may bring an old wish back
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 from reconciler.core.identity import CommitId, GroupKind, Instant, ObjectId
@@ -67,7 +66,7 @@ def _config_map(spec: Spec, stage: str) -> Wanted:
     }
     text = json.dumps(object, sort_keys=True).encode()
     id = ObjectId("", "ConfigMap", root.namespace, root.name)
-    return Wanted(id, "v1", text, hashlib.sha256(text).hexdigest()[:16], root.place())
+    return Wanted(id, "v1", text, root.place())
 
 
 KIND = Kind(name="switches", plan=plan, roots=(SWITCH,))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -157,7 +156,7 @@ def _namespace(name: str, manifest: Manifest) -> Wanted:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": {PRUNE: "disabled"}}}
     json = msgspec.json.encode(body)
     id = ObjectId("", "Namespace", "", name)
-    return Wanted(id, "v1", json, _digest(json), manifest.place(), policy=Policy(prune="disabled", yields=True))
+    return Wanted(id, "v1", json, manifest.place(), policy=Policy(prune="disabled", yields=True))
 
 
 def _wanted(object: Object, manifest: Manifest) -> tuple[Wanted, list[Problem]]:
@@ -169,13 +168,9 @@ def _wanted(object: Object, manifest: Manifest) -> tuple[Wanted, list[Problem]]:
     notes = metadata.get("annotations")
     wave, policy, wrong = asked(notes) if notes else (0, Policy(), ())
     made = Wanted(
-        id, version, json, _digest(json), place, None, wave or object.wave, policy, ",".join(object.components), bool(object.hidden)
+        id, version, json, place, None, wave or object.wave, policy, ",".join(object.components), bool(object.hidden)
     )
     return made, [Problem(place, f"{id}: {annotation} must be {must}") for annotation, must in wrong]
-
-
-def _digest(json: bytes) -> str:
-    return hashlib.sha256(json).hexdigest()[:16]
 
 
 class _Asking:
