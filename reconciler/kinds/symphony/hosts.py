@@ -1,10 +1,12 @@
 """The plan of a Target that has components of its own: they are deployed onto it as instance `target-runtime-<name>` (symphony.md §3.4).
 
-Law of the module: no steps, and no record but of the chart versions that were taken where none is named; a target without components wants
-nothing, and is planned only to clean up.
+Law of the module: no steps, and no record but of the chart versions that were taken where none is named, and of what it rests on; a target
+without components wants nothing, and is planned only to clean up.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from reconciler.core.identity import ClusterName, Instant, Lane
 from reconciler.core.kind import Held, Plan, Spec, Status
@@ -12,12 +14,19 @@ from reconciler.core.manifest import Manifest
 from reconciler.core.problem import Problem
 from reconciler.core.view import NotYet, View
 
-from . import read
-from .deploy import Face, deploy
-from .model import NO_TEXTS
+from . import read, resting
+from .deploy import Deployed, Face, deploy
+from .model import Target
 from .targets import place
 
 RUNTIME = "target-runtime-"
+
+
+class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The record of one Target with components."""
+
+    charts: dict[str, str] = {}  # "repo name range" -> the version that was taken
+    settled: str = ""  # what was last deployed in full, where it acts on changes only
 
 
 def has_components(manifest: Manifest) -> bool:
@@ -45,19 +54,30 @@ def plan(spec: Spec, view: View, now: Instant) -> Plan:  # noqa: ARG001 - what s
         return Plan(prune=False, record=spec.record, status=Status("Failed", str(where)), problems=(*problems, where))
     lane = Lane(ClusterName(where.cluster), manifest.name)
     face = Face(name, manifest.namespace, tuple(target.metadata.items()), ())
+    before = msgspec.convert(spec.record or {}, Stored)
     try:
-        deployed = deploy(face, manifest, target, target, where, "", view, spec.record or NO_TEXTS)
+        deployed = deploy(face, manifest, target, target, where, "", view, before.charts)
     except NotYet:
         held = Held("waits for what its components ask for")
         return Plan({lane: held}, prune=False, record=spec.record, problems=problems)
+    settled = _settled(target, before, lane, deployed, view)
     errors = [problem for problem in deployed.problems if problem.severity == "error"]
     status = Status("Failed", str(errors[0])) if errors else None
     if spec.held is not None:
         status = Status("Held", str(spec.held))
     return Plan(
-        {lane: deployed.wanted},
+        {lane: resting.RESTS if settled else deployed.wanted},
         prune=deployed.whole and spec.held is None,
-        record=dict(deployed.charts) or None,
+        record=msgspec.to_builtins(Stored(dict(deployed.charts), settled)) or None,
         status=status,
         problems=(*problems, *deployed.problems),
     )
+
+
+def _settled(target: Target, before: Stored, lane: Lane, deployed: Deployed, view: View) -> str:
+    """What it rests on; "" where it acts."""
+    if target.policy.active or not deployed.whole:
+        return ""
+    known = {lane: deployed.wanted}
+    found = resting.digest(known)
+    return found if before.settled == found or (view.well(known) and resting.nothing_left(known, view)) else ""

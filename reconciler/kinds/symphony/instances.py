@@ -7,11 +7,9 @@ component, is told and stops no other.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
 
 import msgspec
 
@@ -20,7 +18,7 @@ from reconciler.core.kind import Edit, Held, Plan, Spec, Status, Wanted
 from reconciler.core.problem import Problem
 from reconciler.core.view import NotYet, View
 
-from . import lookup, read, standing
+from . import lookup, read, resting, standing
 from .assignment import Assignment, Placed, assignment
 from .deploy import Deployed, Face, deploy
 from .model import BLOCK, TARGET, Instance, Placement, Solution, Target, Topology
@@ -28,8 +26,6 @@ from .schedules import Scheduled, said, scheduled
 from .stages import next_stage, rings
 from .standing import Stand, Standing
 from .targets import bindings, spaces
-
-ON_CHANGES = "reconciliationPolicy is inactive: acts when Git changes, and on nothing else"
 
 
 def plan(spec: Spec, view: View, now: Instant) -> Plan:
@@ -91,14 +87,6 @@ class _Rendered:
         """The wanted objects, where no lane is held."""
         known = {lane: wanted for lane, wanted in self.wanted.items() if not isinstance(wanted, Held)}
         return known if len(known) == len(self.wanted) else None
-
-    @property
-    def digest(self) -> str:
-        """What Git comes to, and Secrets with it: whatever of it changes, this does."""
-        facts: list[object] = []
-        for lane, wanted in sorted(self.wanted.items(), key=itemgetter(0)):
-            facts += (lane, wanted) if isinstance(wanted, Held) else (lane, [(want.id, want.digest, want.wave) for want in wanted])
-        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 class _Planning:
@@ -198,11 +186,11 @@ class _Planning:
         # What somebody may still ask for is not forgotten: taken again, it might be another.
         rests = self.before.charts if rendered.all_known is None or after.leaving else {}
         after = msgspec.structs.replace(after, charts={**rests, **rendered.charts})
-        digest = rendered.digest if not self.instance.policy.active else ""
+        digest = resting.digest(rendered.wanted) if not self.instance.policy.active else ""
         after, edits, wake_at = self._progress(after, rendered.all_known, problems, digest)
         wanted = {**self._overlap(after), **rendered.wanted}
         if digest and after.settled == digest:
-            wanted = dict.fromkeys(wanted, Held(ON_CHANGES, paused=True))
+            wanted = dict.fromkeys(wanted, resting.RESTS)
         return Plan(
             wanted,
             left=_left(after),
@@ -307,7 +295,7 @@ class _Planning:
         if well and after.leaving:
             left = {stand.scope: f"stage {after.stage} is healthy" for stand in after.leaving.values()}
             after = msgspec.structs.replace(after, leaving={}, left={**after.left, **left})
-        if well and rests and known is not None and self._nothing_left(known):
+        if well and rests and known is not None and resting.nothing_left(known, self.view):
             after = msgspec.structs.replace(after, settled=digest)
         if not goes_on:
             return after, (), None
@@ -328,12 +316,6 @@ class _Planning:
         subject = f"Promote Instance {self.spec.key.name} from {after.stage} to {following}"
         edit = Edit(key, self.instance.manifest, ("spec", "stage"), following, subject, CommitId(after.commit), offer=True)
         return (edit,), None
-
-    def _nothing_left(self, known: Mapping[Lane, tuple[Wanted, ...]]) -> bool:
-        """Whether all that it owns is wanted."""
-        wanted = {(lane.cluster, want.id): None for lane, wants in known.items() for want in wants}
-        owned = [ref for cluster in {lane.cluster: None for lane in known} for ref in self.view.owned(cluster)]
-        return all((ref.cluster, ref.id) in wanted for ref in owned)
 
     # -- what is told ----------
 

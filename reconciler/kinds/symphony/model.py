@@ -175,10 +175,8 @@ class Target:
     solution_scope: str  # of instances that name none
     properties: Texts
     components: tuple[Component, ...]
-    constraints: str
     topologies: tuple[Topology, ...]
     metadata: Texts
-    force_redeploy: bool
     dry_run: bool
     policy: Policy
 

@@ -102,9 +102,11 @@ def target(manifest: Manifest) -> tuple[Target | None, tuple[Problem, ...]]:
         return None, _problems(manifest, [file])
     spec = file.spec
     if spec is None:
-        return Target(manifest, "", "", "", NO_TEXTS, (), "", (), NO_TEXTS, force_redeploy=False, dry_run=False, policy=Policy()), ()
+        return Target(manifest, "", "", "", NO_TEXTS, (), (), NO_TEXTS, dry_run=False, policy=Policy()), ()
     findings: list[Finding] = []
     _named(manifest, spec.name, findings)
+    if spec.constraints:
+        findings.append(Finding((*SPEC, "constraints"), "spec.constraints is not used: constraints are those of components", "warning"))
     found = Target(
         manifest=manifest,
         display_name=spec.display_name or "",
@@ -112,10 +114,8 @@ def target(manifest: Manifest) -> tuple[Target | None, tuple[Problem, ...]]:
         solution_scope=_solution_scope(spec.solution_scope, spec.solutionversion_scope, findings),
         properties=spec.properties or NO_TEXTS,
         components=components(spec.components, findings),
-        constraints=spec.constraints or "",
         topologies=topologies(spec.topologies, SPEC, findings),
         metadata=spec.metadata or NO_TEXTS,
-        force_redeploy=spec.force_redeploy or False,
         dry_run=spec.is_dry_run or False,
         policy=policy(spec.reconciliation_policy, findings),
     )
