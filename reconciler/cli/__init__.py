@@ -1,4 +1,4 @@
-"""The command line: `reconciler run`, `plan`, `validate`, `simulate`, `status`, `get`, `approve`, `promote`, `block`, `unblock`, `demo`.
+"""The command line: `reconciler run` and the other words below `Commands:` of `reconciler --help`.
 
 Law of the package: a command reads its options, has the same engine as the daemon do the work, and prints. Every answer has an exit
 code: 0 fine; 1 the answer is "no" (problems, not healthy, differences with --exit-code); 2 wrong usage or configuration; 3 the world
@@ -22,7 +22,7 @@ from .plan import plan
 from .run import run
 from .simulate import simulate
 from .staging import block, promote, unblock
-from .status import get, status
+from .status import explain, get, status
 from .validate import validate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -77,5 +77,5 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-for command in (run, plan, validate, simulate, status, get, approve, promote, block, unblock, demo):
+for command in (run, plan, validate, simulate, status, get, explain, approve, promote, block, unblock, demo):
     main.add_command(command)

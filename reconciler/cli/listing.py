@@ -6,7 +6,6 @@ business, and might be a Secret.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,6 @@ from reconciler.core.engine import Engine
 from reconciler.core.identity import ObjectId, Place, UnitKey
 from reconciler.core.kind import State
 from reconciler.core.lanes import Item
-from reconciler.core.observed import Live
 from reconciler.core.ownership import COMMIT
 from reconciler.lib import durations
 
@@ -39,14 +37,14 @@ class Pick:
     namespace: str = ""
     cluster: str = ""
 
-    def fits(self, item: Item) -> bool:
-        """Whether it is one of them."""
-        id = item.id or item.wanted.id
+    def means(self, id: ObjectId, plural: str, cluster: str) -> bool:
+        """Whether it is one of them; `plural` "" where the cluster has not said it."""
+        words = [id.kind.lower(), *([plural] if plural else [])]
         return (
-            self.kind in _names(item)
+            self.kind in (*words, *(f"{word}.{id.group}" for word in words))
             and self.name in ("", id.name)
             and self.namespace in ("", id.namespace)
-            and self.cluster in ("", item.work.lane.cluster)
+            and self.cluster in ("", cluster)
         )
 
 
@@ -66,8 +64,12 @@ class Row:
 
 def rows(engine: Engine, pick: Pick) -> list[Row]:
     """The objects that are meant."""
-    found = [_row(engine, item) for item in _items(engine) if pick.fits(item)]
-    return sorted(found, key=lambda row: (row.id, row.cluster))
+    return sorted((row_of(engine, item) for item in items(engine, pick)), key=lambda row: (row.id, row.cluster))
+
+
+def items(engine: Engine, pick: Pick) -> list[Item]:
+    """The wanted objects that are meant, in no order."""
+    return [item for item in _items(engine) if pick.means(item.id or item.wanted.id, _plural(item), item.work.lane.cluster)]
 
 
 def kinds(engine: Engine) -> list[str]:
@@ -81,13 +83,12 @@ def _items(engine: Engine) -> Iterator[Item]:
         yield from work.items.values()
 
 
-def _names(item: Item) -> tuple[str, ...]:
-    kind = item.wanted.id.group_kind
-    words = [kind.kind.lower(), *([item.resource.plural] if item.resource else [])]
-    return (*words, *(f"{word}.{kind.group}" for word in words))
+def _plural(item: Item) -> str:
+    return item.resource.plural if item.resource else ""
 
 
-def _row(engine: Engine, item: Item) -> Row:
+def row_of(engine: Engine, item: Item) -> Row:
+    """One wanted object."""
     cluster = engine.clusters[item.work.lane.cluster]
     live = cluster.owned(item.id) if item.id else None
     state, message = _STATES[item.standing], item.message
@@ -106,18 +107,10 @@ def _row(engine: Engine, item: Item) -> Row:
         item.work.unit,
         state,
         message,
-        _created(live) if live else None,
+        tables.instant(live.body()["metadata"].get("creationTimestamp")) if live else None,
         commit or (read.id if read else ""),
         item.wanted.place,
     )
-
-
-def _created(live: Live) -> float | None:
-    text = (live.body().get("metadata") or {}).get("creationTimestamp")
-    try:
-        return dt.datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=dt.UTC).timestamp()
-    except ValueError:
-        return None
 
 
 def as_text(found: list[Row], now: float, limit: int | None, *, wide: bool) -> list[str]:

@@ -166,14 +166,14 @@ def _approved(engine: Engine, key: UnitKey, gate: Gate, cluster: ClusterName) ->
 
 def _step(item: Item) -> Step:
     assert item.planned in ("create", "change")
-    fields = tuple(_field(change) for change in item.changes if not _ours(change))
+    fields = tuple(_field(change) for change in item.changes if not is_mark(change))
     verb: Verb = "create" if item.planned == "create" else "change"
     note = "" if fields or verb == "create" else "only our own marks" if item.changes else "what the server makes of it"
     place = item.wanted.place
     return Step(verb, item.id or item.wanted.id, place.path, place, item.wanted.wave, fields, note)
 
 
-def _ours(change: Change) -> bool:
+def is_mark(change: Change) -> bool:
     """Whether a change is one of our own marks, which change with every edit."""
     return len(change.path) == 3 and change.path[:2] == ("metadata", "annotations") and change.path[2] in RESERVED_ANNOTATIONS
 

@@ -1,4 +1,4 @@
-"""Looking at everything without touching anything: the engine of `plan`, `status` and `get`.
+"""Looking at everything without touching anything: the engine of `plan`, `status`, `get` and `explain`.
 
 Law of the module: the same engine as the daemon's, told not to act: applies become server dry runs, nothing is stored or pushed. It
 ends when everything has settled, or with what is known by then.
@@ -7,7 +7,7 @@ ends when everything has settled, or with what is known by then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,10 +47,23 @@ class Target:
         return bool(self.revision or self.folder or self.working_tree)
 
 
+def of_our_kinds(engine: Engine) -> Iterable[tuple[SourceName, str]]:
+    """The files with objects of our kinds, which are few."""
+    ours = [of for kind in KINDS for of in (*kind.roots, *kind.references)]
+    return ((source, manifest.path) for source, manifest in engine.reports.objects.manifests(ours))
+
+
 def look(
-    config: Config, cache: Path | None, timeout_seconds: float, answer: Callable[[Engine, Report], T], target: Target = Target()
+    config: Config,
+    cache: Path | None,
+    timeout_seconds: float,
+    answer: Callable[[Engine, Report], T],
+    target: Target = Target(),
+    written: Callable[[Engine], Iterable[tuple[SourceName, str]]] = of_our_kinds,
 ) -> tuple[T, bool]:
     """Read everything, and have `answer` say what is asked; and whether that took too long to be the whole truth.
+
+    `written` names the files of which history is asked who changed them last.
 
     Raises:
         ConfigError: what is configured, or asked for, cannot be.
@@ -66,7 +79,8 @@ def look(
                 report = await settling.wait()
                 if not target.special:
                     parts.close()  # what was told to end reads nothing more
-                    report = _as_published(parts.engine, repositories(config.sources, workdir.path / "git", config.ca_file))
+                    opened = repositories(config.sources, workdir.path / "git", config.ca_file)
+                    report = _as_published(parts.engine, opened, list(written(parts.engine)))
                 return answer(parts.engine, report), settling.timed_out
             finally:
                 parts.cancel()
@@ -98,16 +112,15 @@ def _aimed(config: Config, cache: Path, target: Target) -> tuple[Config, dict[So
     return revision.with_source(config, aimed), {settings.name: repository}
 
 
-def _as_published(engine: Engine, opened: Mapping[SourceName, Repository]) -> Report:
+def _as_published(engine: Engine, opened: Mapping[SourceName, Repository], written: list[tuple[SourceName, str]]) -> Report:
     """The report, with what only the daemon knows and tells on its status branch.
 
     That is: since when each unit has been so, and which commit changed it last (a first read knows no commit but the newest). For the
-    objects of our kinds, which are few, history is asked.
+    files `written` history is asked.
     """
     commits: dict[UnitKey, Commit] = {}
-    ours = [of for kind in KINDS for of in (*kind.roots, *kind.references)]
     for name, source in engine.sources.items():
-        paths = dict.fromkeys(manifest.path for at, manifest in engine.reports.objects.manifests(ours) if at == name)
+        paths = dict.fromkeys(path for at, path in written if at == name)
         if paths and source.desired.commit is not None:
             with closing(opened[name]) as repository:
                 source.desired.learn(repository.last_changed(source.desired.commit.id, paths))

@@ -6,7 +6,6 @@ as `kubectl get -o yaml` would show it: as it is written, with its status.
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any, NamedTuple
 
 from reconciler.core.engine import Engine
@@ -111,8 +110,7 @@ def _cell(column: Column, body: dict[str, Any], now: float, *, wide: bool) -> st
     text = column.text(body)
     if column.form == "commit":
         return text[:7]
-    if column.form == "since" and text and not wide:
-        at = dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=dt.UTC).timestamp()
+    if column.form == "since" and not wide and (at := tables.instant(text)) is not None:
         return durations.brief(now - at)
     return text
 

@@ -1,4 +1,4 @@
-"""`reconciler status` and `reconciler get`: how everything stands, asked of Git and the clusters themselves.
+"""`reconciler status`, `get` and `explain`: how everything stands, asked of Git and the clusters themselves.
 
 Law of the module: read-only; works whether or not a daemon runs.
 """
@@ -85,4 +85,45 @@ def get(
         besides = "" if sort is not None else f"; kinds that it wants: {', '.join(known) or 'none'}"
         click.echo(f"Git {'wants' if sort is None else 'has'} no {kind}{f' {name}' if name else ''}{besides}", err=True)
     if timed_out or not lines:
+        sys.exit(1)
+
+
+@click.command()
+@where
+@click.argument("object", metavar="KIND/NAME")
+@click.option("-n", "--namespace", default="", help="Of this namespace.")
+@click.option("--cluster", default="", help="On this cluster.")
+@_TIMEOUT
+@output("table", "wide", "json", "yaml")
+def explain(at: Where, *, object: str, namespace: str, cluster: str, timeout: float, output: Format) -> None:
+    """Tell all of one object: who wants it, where it is written and by whom, what was applied, and what it waits for.
+
+    On every cluster and in every namespace, unless one is named. Exit code 1 where neither Git wants it nor anything of ours is left of it.
+    """
+    from . import explained, listing, reading, sorts, tables
+
+    kind, _, name = object.partition("/")
+    if not kind or not name:
+        raise click.BadParameter("must be KIND/NAME, such as deployment/shop", param_hint="KIND/NAME")
+    if sorts.sort_of(kind) is not None:
+        raise click.UsageError(f"{kind}s are no objects on a cluster; this one is told by: reconciler get {kind} {name} -o wide")
+    pick = listing.Pick(kind.lower(), name, namespace, cluster)
+    (found, known, now), timed_out = reading.look(
+        at.load(),
+        at.cache,
+        timeout,
+        lambda engine, report: (explained.find(engine, pick), listing.kinds(engine), report.at),
+        written=lambda engine: explained.written(engine, pick),
+    )
+    if output in ("json", "yaml"):
+        tables.show([explained.as_data(one) for one in found], output)
+    for line in explained.as_text(found, now, tables.columns(), wide=output == "wide") if output in ("table", "wide") else ():
+        click.echo(line)
+    if timed_out:
+        click.echo(f"not all of it was known after {timeout:g} seconds", err=True)
+    if not found:
+        there = "".join(f" {word} {value}" for word, value in (("in", namespace), ("on", cluster)) if value)
+        besides = ", ".join(known) or "none"
+        click.echo(f"Git wants no {kind} {name}{there}, and none of ours is left; kinds that it wants: {besides}", err=True)
+    if timed_out or not found:
         sys.exit(1)
