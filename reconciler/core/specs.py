@@ -93,7 +93,7 @@ def _root_of(desired: Desired, key: UnitKey) -> tuple[tuple[Manifest, ...], Held
             return (), Held(f"{key} is not found, and a file that cannot be read may hold it"), False
         return (), None, True
     bad = [problem for problem in desired.faults(found[0].path) if problem.severity == "error"]
-    held = Held(f"{bad[0].message}; {key} counts as it last could be read", bad[0].place) if bad else None
+    held = Held(f"{bad[0].message}; {key} is held until that is mended", bad[0].place) if bad else None
     return found, held, True
 
 

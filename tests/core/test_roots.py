@@ -79,7 +79,7 @@ def test_a_root_whose_file_cannot_be_read_counts_as_it_last_could_be() -> None:
     world.commit({"s/step.yaml": "a: ["})
     world.run(120)
     assert world.get("one") is not None and report(daemon).state == "Held"
-    assert "s/step.yaml:2:1: " in report(daemon).message and "counts as it last could be read" in report(daemon).message
+    assert "s/step.yaml:2:1: " in report(daemon).message and "is held until that is mended" in report(daemon).message
 
 
 def test_a_root_that_an_unreadable_file_may_hold_is_not_taken_for_gone() -> None:

@@ -2,7 +2,7 @@
 
 Law of the module: reads Git through the view and where the instance stands, and says what should stand; nothing is rendered here. A
 target that cannot be read, that nobody can place, or that would share a place with another, is a problem of its own: it keeps what it
-has and counts among the others, so that none of them moves because of it.
+has and counts among the others, so that none of them moves because of it. Nobody knows that it has left a ring, whatever the stage is.
 """
 
 from __future__ import annotations
@@ -87,6 +87,10 @@ def assignment(instance: Instance, stage: str, before: Mapping[str, Stand], view
             found.problems.append(Problem(instance.manifest.place(ring.choice.pointer), text))
         for name in names:
             members.setdefault(name, ring)
+    chooses = next((ring for ring in standing if not is_exact(ring.choice)), None)
+    for name, candidate in candidates.items() if chooses is not None else ():
+        if candidate.wrong is not None and name in before:
+            members.setdefault(name, chooses)
     found.matched = len(members)
     had = {name: stand.solution for name, stand in before.items()}
     for ring in standing:

@@ -45,15 +45,12 @@ def _plan(spec: Spec, view: View, now: Instant) -> Plan:
     if instance is None:
         wrong = next(problem for problem in problems if problem.severity == "error")
         return replace(_frozen(before, spec.record, Held(wrong.message, wrong.place)), problems=problems)
+    if spec.held is not None:  # what cannot be read now may well say BLOCK
+        return replace(_frozen(before, spec.record, spec.held), problems=problems)
     turn = scheduled(instance, before.fired, spec, view, now)
     known = msgspec.structs.replace(before, fired=dict(turn.fired))
     planning = _Planning(spec, view, now, instance, turn, known)
     made = planning.blocked() if turn.stage == BLOCK else planning.standing()
-    if spec.held is not None:
-        # What cannot be read now may say otherwise: nothing new begins, and nothing is edited.
-        if made.record != spec.record:
-            return _frozen(before, spec.record, spec.held)
-        return replace(made, prune=False, edits=(), status=Status("Held", str(spec.held)), problems=(*problems, *made.problems))
     return replace(made, problems=(*problems, *made.problems), edits=(*turn.edits, *made.edits), due_at=turn.due_at)
 
 
@@ -64,8 +61,7 @@ def _frozen(before: Standing, record: dict[str, object] | None, held: Held) -> P
 
 
 def _lanes(before: Standing, held: Held) -> dict[Lane, tuple[Wanted, ...] | Held]:
-    stands = {**before.leaving, **before.targets}
-    return {_lane(name, stand): held for name, stand in stands.items()}
+    return {_lane(name, stand): held for name, stand in (*before.leaving.items(), *before.targets.items())}
 
 
 def _lane(target: str, stand: Stand) -> Lane:
@@ -139,15 +135,16 @@ class _Planning:
         """Where the instance stands once this is written down."""
         after, before = self._entered(stage), self.before
         scopes = {stand.scope: None for stand in targets.values()}
-        rests = {**before.leaving, **before.targets}
-        gone = {name: stand for name, stand in rests.items() if name not in targets and stand.scope not in scopes}
         # Who leaves with its ring is meant to go; who leaves a ring that stands goes under the guards of pruning.
         rings_now = {ring.stage: None for ring in rings(self.instance, stage)}
-        leaving = {name: stand for name, stand in gone.items() if name in before.leaving or stand.stage not in rings_now}
+        ended = {name: stand for name, stand in before.targets.items() if stand.stage not in rings_now}
+        gone = [(name, stand) for name, stand in (*before.leaving.items(), *ended.items()) if stand.scope not in scopes]
+        leaving = dict(gone)
         left = {scope: why for scope, why in before.left.items() if scope not in scopes}
         if self.instance.ring_overlap == "none":
-            left.update((stand.scope, f"stage {stand.stage} -> {stage}") for stand in leaving.values())
             leaving = {}
+        stays = {stand.scope: None for stand in leaving.values()}  # of a name that left two places, the later
+        left.update((stand.scope, f"stage {stand.stage} -> {stage}") for _, stand in gone if stand.scope not in stays)
         return msgspec.structs.replace(after, targets=dict(targets), leaving=leaving, left=left)
 
     def _nowhere(self, stage: str, found: Assignment) -> Plan:
@@ -188,15 +185,17 @@ class _Planning:
         after = msgspec.structs.replace(after, charts={**rests, **rendered.charts})
         digest = resting.digest(rendered.wanted) if not self.instance.policy.active else ""
         after, edits, wake_at = self._progress(after, rendered.all_known, problems, digest)
+        # What is there goes when something else is known to come: not for a mistake that keeps all of it from standing.
+        sure = rendered.whole and bool(found.placed)
         wanted = {**self._overlap(after), **rendered.wanted}
         if digest and after.settled == digest:
             wanted = dict.fromkeys(wanted, resting.RESTS)
         return Plan(
             wanted,
-            left=_left(after),
-            prune=rendered.whole,
+            left=_left(after) if sure else {},
+            prune=sure,
             record=standing.write(after),
-            status=self._status(after, problems, edits),
+            status=self._status(after, problems, edits, sure=sure),
             problems=tuple(problems),
             edits=edits,
             wake_at=wake_at,
@@ -319,11 +318,12 @@ class _Planning:
 
     # -- what is told ----------
 
-    def _status(self, after: Standing, problems: list[Problem], offers: tuple[Edit, ...]) -> Status:
+    def _status(self, after: Standing, problems: list[Problem], offers: tuple[Edit, ...], *, sure: bool) -> Status:
         errors = [problem for problem in problems if problem.severity == "error"]
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            return Status("Failed", f"stage {after.stage}: {errors[0]}{more}")
+            rests = "" if sure or not after.left else "; what was left stays until that is mended"
+            return Status("Failed", f"stage {after.stage}: {errors[0]}{more}{rests}")
         versions: dict[str, int] = {}
         for stand in after.targets.values():
             versions[stand.solution] = versions.get(stand.solution, 0) + 1
