@@ -113,7 +113,7 @@ class _Planning:
         place = self.instance.manifest.place(("spec", "stage"))
         text = f"blocked since {after.commit[:7]}" + (f"; {self.turn.says}" if self.turn.says else "")
         frozen = _frozen(after, standing.write(after), Held(text, place, paused=True))
-        waits = "a commit that clears spec.stage" if self.turn.due_at is None else self.turn.says
+        waits = self.turn.says if self.turn.due_at is not None or self.turn.edits else "a commit that clears spec.stage"
         return replace(frozen, status=Status("Paused", text, waits, after.commit))
 
     def standing(self) -> Plan:
