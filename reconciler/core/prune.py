@@ -12,19 +12,17 @@ by their coming back to Git. (How large they were is written down when something
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .apply import rank
 from .clusters import Cluster
 from .identity import ClusterName, CommitId, ObjectId, ObjectRef, UnitKey
 from .kind import Gate
-from .names import slug
 from .observed import Live
 from .ranges import Pair, Ranges
 from .view import Approved
+from .waiting import PAUSED, Refused, Used, Waiting, gate_of, holds_data, is_protected, not_yet, reasons_of_leaving
 from .wanted import PRUNE
 
 if TYPE_CHECKING:
@@ -37,32 +35,8 @@ CLUSTER_SHARE, CLUSTER_COUNT, CLUSTER_FREE = 0.10, 100, 20
 FULL_SECONDS = 0.05
 """When to look again where a cluster takes no more requests at the moment."""
 
-PROTECTED = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet")
-
-NOT_APPLIED, PAUSED = "what is wanted is not all applied yet", "paused"
-
 AGAIN_BASE_SECONDS, AGAIN_CAP_SECONDS = 2.0, 300.0
 """A deletion that a cluster refuses is tried again, later and later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A deletion that was not carried out. `again_at` is on the steady clock."""
-
-    uid: str
-    problem: str
-    times: int
-    again_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Deletions that wait, and for what; `gate` where a person can let them through."""
-
-    count: int
-    of: int
-    reason: str
-    gate: Gate | None = None
 
 
 class Pruner:
@@ -91,6 +65,7 @@ class Pruner:
         self._cluster_sizes: dict[ClusterName, int] = {}
         self._unclosed: dict[Pair, None] = {}  # ranges that may be over, and nobody could tell yet
         self._full: dict[Pair, None] = {}  # have more to delete than the cluster takes at the moment
+        self._moved_on: dict[UnitKey, dict[ClusterName, None]] = {}  # where units that moved wait with what they had
         self._unit_of = unit_of
         self._all_planned = all_planned
         self._named_in_held = named_in_held
@@ -147,6 +122,8 @@ class Pruner:
     def look(self, unit: UnitKey, cluster: ClusterName) -> None:
         """What a unit wants, or how it stands, has changed there."""
         self._dirty[unit, cluster] = None
+        for before in self._moved_on.get(unit, ()):
+            self._dirty[unit, before] = None
 
     def look_at_waiting(self) -> None:
         """What deletions wait for may have changed: a commit was read."""
@@ -225,6 +202,7 @@ class Pruner:
 
     def _decide(self, pair: Pair, leftover: list[Live]) -> None:
         self._full.pop(pair, None)
+        self._moved_on.get(pair[0], {}).pop(pair[1], None)
         cluster = self.work.clusters[pair[1]]
         if not self.work.may_work(cluster):
             return
@@ -252,48 +230,45 @@ class Pruner:
         """Why nothing may be deleted at this moment, whoever approves, but what the plan names as leaving."""
         unit = self._unit_of(pair[0])
         assert unit is not None and unit.plan is not None
-        lanes = [work for lane, work in self.work.lanes.get(pair[0], {}).items() if lane.cluster == pair[1]]
-        if any(work.held is not None and work.held.paused for work in lanes):
-            return PAUSED
-        if not unit.plan.prune:
-            return "held: what is wanted is not known for certain"
-        if any(work.held is not None for work in lanes):
-            return "held"
-        if self.work.settings.act and any(not work.applied for work in lanes):
-            return NOT_APPLIED
-        return ""
+        return not_yet(unit.plan, self.work.lanes.get(pair[0], {}), pair[1], act=self.work.settings.act)
 
     def _prune(self, pair: Pair, cluster: Cluster, leftover: list[Live]) -> None:
         unit = self._unit_of(pair[0])
         assert unit is not None and unit.plan is not None
-        leaving = {item.ref.id: item.reason for item in unit.plan.leaving if item.ref.cluster == pair[1]}
-        if unit.plan.left:
-            gone = {live.id: unit.plan.left.get((pair[1], live.id.namespace), "") for live in leftover if live.id.namespace}
-            leaving = {**{id: reason for id, reason in gone.items() if reason}, **leaving}
-        free: list[Live] = []
-        budgeted: list[Live] = []
-        for live in leftover:
-            if self._kept(pair, live):
-                continue
-            (free if live.id in leaving else budgeted).append(live)
-        later = self.not_yet(pair)
-        if later:
-            self._send(pair, cluster, free, leaving)
-            told = budgeted and later != PAUSED  # what a person has stopped is told as that
-            self._set(pair, Waiting(len(budgeted), len(self.owned[pair]), later) if told else self._under_way(pair, free))
-            return
-        if not budgeted:
-            self.ranges.close(pair)
+        leftover = [live for live in leftover if not self._kept(pair, live)]
+        leaving = reasons_of_leaving(unit.plan, pair[1], leftover)
         held = self.ranges.of(pair)
         approved = dict.fromkeys(held.approved) if held else {}
-        waiting, waits = self._past_budget(pair, [live for live in budgeted if live.uid not in approved and not live.deleting])
+        # What its unit leaves goes at once and without a budget; not so what holds data.
+        free: list[Live] = []
+        data: list[Live] = []
+        budgeted: list[Live] = []
+        for live in leftover:
+            if live.id not in leaving:
+                budgeted.append(live)
+            else:
+                (data if is_protected(live) and not live.deleting and live.uid not in approved else free).append(live)
+        later = self.not_yet(pair)
+        if later:
+            if not any(lane.cluster == pair[1] for lane in self.work.lanes.get(pair[0], ())):
+                self._moved_on.setdefault(pair[0], {})[pair[1]] = None
+            used = Used(data)
+            free = [live for live in free if not used.holds(live, leaves=True)]
+            self._send(pair, cluster, free, leaving)
+            waits = [*budgeted, *data]
+            told = waits and later != PAUSED  # what a person has stopped is told as that
+            self._set(pair, Waiting(len(waits), len(self.owned[pair]), later) if told else self._under_way(pair, free))
+            return
+        if not budgeted and not data and not any(live.uid in approved for live in free):
+            self.ranges.close(pair)
+        rest = [live for live in budgeted if live.uid not in approved and not live.deleting]
+        waiting, waits = self._past_budget(pair, rest, data, leaving)
         if waiting is not None and waiting.gate is not None and self._approval_of(pair[0], waiting.gate, pair[1]) is not None:
             self._approve(pair, waiting.gate, waits)
             return
-        # What a StatefulSet mounts or is reached by stays as long as it does.
-        used = max((rank(live.id.kind) for live in waits if live.id.kind == "StatefulSet"), default=-1)
-        staying = dict.fromkeys(live.id for live in waits)
-        allowed = free + [live for live in budgeted if live.id not in staying and rank(live.id.kind) >= used]
+        used, staying = Used(waits), dict.fromkeys(live.id for live in waits)
+        may_go = [live for live in (*free, *budgeted) if live.id not in staying]
+        allowed = [live for live in may_go if not used.holds(live, leaves=live.id in leaving)]
         self._send(pair, cluster, allowed, leaving)
         self._set(pair, waiting or self._under_way(pair, allowed))
 
@@ -315,31 +290,30 @@ class Pruner:
         keep = unit.plan.keep if unit is not None and unit.plan is not None else ()
         return live.annotations.get(PRUNE) == "disabled" or ObjectRef(pair[1], live.id) in keep
 
-    def _past_budget(self, pair: Pair, rest: list[Live]) -> tuple[Waiting | None, list[Live]]:
-        """Whether some of these deletions need an approval, and which."""
-        guarded = [live for live in rest if live.id.kind in PROTECTED and live.annotations.get(PRUNE) != "allowed"]
+    def _past_budget(
+        self, pair: Pair, rest: list[Live], data: list[Live], leaving: dict[ObjectId, str]
+    ) -> tuple[Waiting | None, list[Live]]:
+        """Whether some of these deletions need an approval, and which. `data` is left and holds data: it does, and uses up no budget."""
+        guarded = [live for live in rest if is_protected(live)]
         held = self.ranges.of(pair)
         size = held.size if held is not None and held.size else self._sizes.get(pair, len(self.owned[pair]))
         # Counted against both: a unit that grows while deletions wait lets nothing more go, and one that was small when they began either.
         why = self._budget(pair, len(rest), size) or self._budget(pair, len(rest), len(self.owned[pair]))
         if not why and held is not None and len(rest) > len(guarded):
             why = held.why
-        waits = rest if why else guarded
+        waits = [*(rest if why else guarded), *data]
         if not waits:
             if held is not None and held.why:
                 self.ranges.open(pair, CommitId(held.since), held.size, "")
             return None, []
-        reason = why or f"{guarded[0].id} holds data or other objects"
+        first = waits[0]
+        reason = why or holds_data(first, leaving.get(first.id, ""))
         commit = self._source_of(pair[0]).desired.commit
         assert commit is not None
         found = self.ranges.open(pair, commit.id, size, why)
         if found is None:
             return Waiting(len(waits), size, reason), waits
-        lines = sorted(f"{'/'.join(live.id)} {live.uid}" for live in waits)
-        digest = hashlib.sha256("\n".join([found.since, *lines]).encode()).hexdigest()
-        text = f"delete {len(waits)} of {size} objects of {pair[0]} on {pair[1]}: {reason}"
-        gate = Gate(f"prune-{pair[1]}-{slug(str(pair[0]))}", f"sha256:{digest}", text)
-        return Waiting(len(waits), size, reason, gate), waits
+        return Waiting(len(waits), size, reason, gate_of(pair, waits, size, reason, found.since)), waits
 
     def _budget(self, pair: Pair, count: int, size: int) -> str:
         """Past which budget so many deletions are, "" for none."""

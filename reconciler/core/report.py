@@ -18,9 +18,9 @@ from .lanes import FIRST_WAVE, Item, LaneWork
 from .markdown import plain
 from .messages import Commit
 from .problem import Problem
-from .prune import NOT_APPLIED, Waiting
 from .told import LaneTold, PartTold
 from .units import Unit
+from .waiting import NOT_APPLIED, Waiting
 
 _WORST: tuple[State, ...] = ("Failed", "Held", "Unknown", "Waiting", "Paused", "Reconciling", "Healthy")
 SHOWN_OBJECTS = 5

@@ -23,8 +23,8 @@ from .lanes import Item
 from .messages import Answer
 from .observed import Live
 from .ownership import FIELD_MANAGER
-from .prune import PROTECTED
 from .rejection import Refusal, declared, immutable, read_status
+from .waiting import PROTECTED
 
 if TYPE_CHECKING:
     from .work import Work

@@ -34,8 +34,9 @@ from reconciler.core.identity import ClusterName, ObjectId, SourceName, UnitKey
 from reconciler.core.lease import TERM_SECONDS
 from reconciler.core.messages import Answer, Effect, Input, Log, Push, Pushed, Request
 from reconciler.core.ownership import COMMIT, DIGEST, FIELD_MANAGER, MANAGED_BY, OWNER
-from reconciler.core.prune import PROTECTED, UNIT_COUNT, UNIT_FREE, UNIT_SHARE
+from reconciler.core.prune import UNIT_COUNT, UNIT_FREE, UNIT_SHARE
 from reconciler.core.report import SHOWN_OBJECTS, UnitReport
+from reconciler.core.waiting import PROTECTED
 from reconciler.core.wanted import ADOPT, PRUNE
 
 from .cluster.store import Event

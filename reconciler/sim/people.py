@@ -13,7 +13,7 @@ from reconciler.core.approvals import BRANCH
 from reconciler.core.edits import BRANCH as EDITS
 from reconciler.core.identity import CommitId
 from reconciler.core.ownership import MANAGED_BY
-from reconciler.core.prune import PROTECTED
+from reconciler.core.waiting import PROTECTED
 from reconciler.lib.durations import brief
 
 from .checks import owner_of

@@ -19,7 +19,6 @@ from reconciler.core.identity import ClusterName, CommitId, Lane, Place, SourceN
 from reconciler.core.kind import Gate
 from reconciler.core.markdown import NOT_SHOWN, escaped, message_text, plain
 from reconciler.core.messages import Commit
-from reconciler.core.prune import Waiting
 from reconciler.core.report import ObjectReport, Report
 from reconciler.core.settings import SourceSettings
 from reconciler.core.status_files import (
@@ -32,6 +31,7 @@ from reconciler.core.status_files import (
     read_back,
     unit_file,
 )
+from reconciler.core.waiting import Waiting
 from tests.core.publishing import FLEET, START, commit_of, lane, unit
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
