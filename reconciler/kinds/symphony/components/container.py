@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.core.names import is_label, is_subdomain
@@ -97,13 +98,16 @@ def _deployment(name: str, namespace: str, metadata: Metadata, parts: Sequence[P
             _mounts(about.get("volumeMounts"), spec.get("volumes"))
             spec["containers"].append(container)
             origins += [((*place, path), field) for path, field in about.items()]
+    replicas = metadata.get("deployment.replicas")
+    if replicas is not None and isinstance(replicas.value, Hidden):
+        origins.append((("spec", "replicas"), replace(replicas, secret=True)))
     labels = {"app": name}
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
-            "replicas": _replicas(metadata.get("deployment.replicas")),
+            "replicas": _replicas(replicas),
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": dict(labels)}, "spec": spec},
         },
@@ -209,8 +213,7 @@ def _mounts(mounts: Field | None, volumes: Any) -> None:
     for item in _items(mounts) if mounts is not None else ():
         name = item.value.get("name")
         if isinstance(name, str) and name not in names:
-            open_names = [other for other in names if not isinstance(other, Hidden)]
-            item.below("name").must(f"a volume of pod.volumes{did_you_mean(name, open_names)}")
+            item.below("name").must(f"a volume of pod.volumes{_near(name, names)}")
 
 
 def _service(name: Field, namespace: str, metadata: Metadata, ports: Field) -> Draft:
@@ -299,8 +302,13 @@ def _port_name(item: Field, key: str) -> None:
 def _one_of(field: Field, words: tuple[str, ...]) -> str:
     text = field.text()
     if text and text not in words:
-        field.must(f"{listed(words)}{did_you_mean(text, words)}")
+        field.must(f"{listed(words)}{_near(text, words)}")
     return text
+
+
+def _near(text: str, known: Iterable[str]) -> str:
+    """A word that may have been meant; it would tell much of a secret, and is none itself."""
+    return "" if isinstance(text, Hidden) else did_you_mean(text, [word for word in known if not isinstance(word, Hidden)])
 
 
 def _is_address(value: Any) -> bool:

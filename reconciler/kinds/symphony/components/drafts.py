@@ -1,7 +1,7 @@
 """An object that is being made, and checking it as the API server will, in the words of whoever wrote its values.
 
 Law of the module: what the types of a kind say (`core.types`) is said about the field that the author wrote, not about the field that it
-became; a kind that the table does not know is not checked.
+became; a kind that the table does not know is not checked. Of what is wrong within a secret, it is said that something is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from reconciler.core.identity import ObjectId
 from reconciler.core.problem import Finding, Pointer
 from reconciler.core.problem import field as named
 from reconciler.core.types import Types
-from reconciler.kinds.symphony.components.fields import Field
+from reconciler.kinds.symphony.components.fields import NOT_SHOWN, Field
 from reconciler.kinds.symphony.model import Json
 
 
@@ -45,6 +45,10 @@ def tell(draft: Draft, finding: Finding) -> None:
     if not around:
         return
     prefix, field = max(around, key=lambda origin: len(origin[0]))
+    if field.secret:
+        wrong = "which Kubernetes does not take as it is" if finding.severity == "error" else "of which Kubernetes does not take all"
+        field.wrong(f"is {NOT_SHOWN}, {wrong}", finding.severity)
+        return
     pointer = field.pointer if field.in_text else (*field.pointer, *finding.pointer[len(prefix) :])
     if prefix:
         message = finding.message.replace(named(prefix), field.name, 1)

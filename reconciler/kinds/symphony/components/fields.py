@@ -1,7 +1,8 @@
 """Values as their authors wrote them: each knows its name, its place, and whom to tell what is wrong with it.
 
 Law of the module: total. Properties of components hold texts, structures, or JSON text of structures, whichever the author's generation
-of the API asked for: all are read alike. A place within JSON text is that of the text. Nothing shows what came from a Secret.
+of the API asked for: all are read alike. A place within JSON text is that of the text. Nothing shows what came from a Secret: of text that
+did neither values nor keys, so that a name ends where the secret begins.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ DEPTH = 200  # of mappings and lists within each other: what a manifest may have
 
 NO_TEXT = "its value comes from a secret and is no text, which it must be"
 NOT_SHOWN = "a secret value (not shown)"
+WITHIN = ": a value in it"  # where the name of a field ends, within a secret
 
 _FORMS = {list: "a list", dict: "a mapping"}
 
@@ -62,9 +64,12 @@ class Field:
 
     def below(self, step: str | int) -> Field:
         """A part of the value, which has it."""
+        if self.secret:
+            name = self.name.removesuffix(WITHIN) + WITHIN
+            return Field(self.value[step], name, self.pointer, self.faults, self.whose, in_text=True, secret=True)
         name = f"{self.name}[{step}]" if isinstance(step, int) else f"{self.name}.{named((step,))}"
         pointer = self.pointer if self.in_text else (*self.pointer, step)
-        return Field(self.value[step], name, pointer, self.faults, self.whose, self.in_text, self.secret)
+        return Field(self.value[step], name, pointer, self.faults, self.whose, self.in_text)
 
     def wrong(self, words: str, severity: Severity = "error") -> None:
         """Tell what is wrong: `words` follow the name."""

@@ -20,7 +20,7 @@ from reconciler.core.messages import Chart, ChartFailure
 from reconciler.core.problem import Pointer, Severity, listed
 from reconciler.core.wanted import PRUNE
 from reconciler.kinds.symphony.components.drafts import Draft
-from reconciler.kinds.symphony.components.fields import DEPTH, Faults, Field, Part, called, reveal, shown, too_deep
+from reconciler.kinds.symphony.components.fields import DEPTH, Faults, Field, Part, as_text, called, reveal, shown, too_deep
 from reconciler.kinds.symphony.components.site import Hidden, Site, Whose
 from reconciler.kinds.symphony.components.yaml_k8s import objects
 from reconciler.lib.urls import allowed, is_plain
@@ -48,7 +48,8 @@ def chart(part: Part, site: Site) -> list[Draft]:
         if part.property("chart").absent:
             part.faults.add((*part.component.pointer, "properties"), "chart is missing")
         return []
-    part.slips(about.value, CHART, "properties", "chart")
+    if not about.secret:
+        part.slips(about.value, CHART, "properties", "chart")
     asked = _asked(part, about, values, site)
     if asked is None or part.faults.failed:
         return []
@@ -72,7 +73,7 @@ def chart(part: Part, site: Site) -> list[Draft]:
     if found.varies:
         text = "comes out differently each time (something random, or the time), so also after a restart; say in values what it draws"
         about.wrong(text, "warning")
-    return _objects(about, msgspec.json.decode(found.json), [*_secrets(values.value if values else None)], site)
+    return _objects(about, msgspec.json.decode(found.json), [*_secrets(values.value, whole=values.secret)] if values else [], site)
 
 
 def is_exact(version: str) -> bool:
@@ -100,7 +101,7 @@ def _asked(part: Part, about: Field, values: Field | None, site: Site) -> Chart 
         part.name.must(must)
     plain, hidden = reveal(values.value) if values else ({}, ())
     json = msgspec.json.encode(plain, order="deterministic")
-    return Chart(*address, version, release, site.placement.namespace, json, secret=bool(hidden))
+    return Chart(*address, version, release, site.placement.namespace, json, secret=bool(hidden) or (values is not None and values.secret))
 
 
 def _address(about: Field, repo: str, name: str) -> tuple[str, str] | None:
@@ -174,12 +175,14 @@ def _called(item: Any) -> str:
     return "/".join(called(text if isinstance(text, str) else "?") for text in (item.get("kind"), item["metadata"].get("name")))
 
 
-def _secrets(value: Any) -> Iterator[str]:
+def _secrets(value: Any, *, whole: bool) -> Iterator[str]:
+    """The texts of values that are secret; where they are a secret as a `whole`, keys and numbers are."""
     if isinstance(value, dict | list):
+        yield from map(str, value if whole and isinstance(value, dict) else ())
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _secrets(item)
-    elif isinstance(value, Hidden) and value:
-        yield value
+            yield from _secrets(item, whole=whole)
+    elif isinstance(value, Hidden) or whole:
+        yield as_text(value)
 
 
 def _hiding(value: Any, secrets: list[str]) -> Any:

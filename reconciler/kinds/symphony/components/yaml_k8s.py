@@ -17,7 +17,7 @@ from reconciler.core import yaml
 from reconciler.core.metadata import clean, is_list, wrong_kind, wrong_metadata, wrong_name
 from reconciler.core.problem import Finding, noun
 from reconciler.kinds.symphony.components.drafts import Draft, tell
-from reconciler.kinds.symphony.components.fields import Field, Part, hidden
+from reconciler.kinds.symphony.components.fields import Field, Part
 from reconciler.kinds.symphony.components.site import Hidden, Site
 from reconciler.kinds.symphony.model import Json
 from reconciler.lib.urls import allowed
@@ -41,6 +41,9 @@ def given(part: Part, site: Site) -> list[Draft]:
         return []
     if resource.absent:
         drafts = _of_file(path, site)
+    elif isinstance(resource.value, Hidden):
+        resource.wrong("takes its text from a secret; put the expression where the value belongs, in an object that is no text")
+        return []
     elif isinstance(resource.value, str):
         drafts = _of_text(resource, resource.value.encode("utf-8", "surrogatepass"), site)
     else:
@@ -77,14 +80,11 @@ def _of_text(field: Field, text: bytes, site: Site) -> list[Draft]:
     loaded = yaml.load(text, "json" if field.name.endswith(".json") else "yaml")
     wrong = [fault for fault in loaded.faults if fault.severity == "error"]
     for fault in wrong[:5]:
-        why = "cannot be read" if isinstance(field.value, Hidden) else fault.message
-        field.wrong(f"at line {fault.line}: {why}")
+        field.wrong(f"at line {fault.line}: {fault.message}")
     if wrong:
         return []
     values: Any = [document.value for document in loaded.documents if document.value is not None]
     values = values[0] if len(values) == 1 else values
-    if isinstance(field.value, Hidden):
-        values = hidden(values)
     return objects(Field(values, field.name, field.pointer, field.faults, in_text=True), site)
 
 

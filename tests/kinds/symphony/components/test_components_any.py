@@ -59,7 +59,7 @@ CASES = st.fixed_dictionaries(
         "metadata": ANY_METADATA,
         "strategy": st.sampled_from([*STRATEGIES, "none"]),
         "charts": st.just({"a": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "chart"}}], "80": "no"}),
-        "secrets": st.just({"s": {"k": "hunter2"}}),
+        "secrets": st.sampled_from(["hunter2", '{"hunter2": 1}', '[{"hunter2": {"hunter2": []}}]']).map(lambda held: {"s": {"k": held}}),
     },
 )
 
@@ -79,6 +79,7 @@ def test_whatever_they_say_there_is_an_answer(case: dict[str, Any]) -> None:
     for one_object in rendered.objects:
         assert not set(one_object.components) & set(rendered.failed)
         assert list(wrong_metadata(one_object.json)) == []
+        assert one_object.hidden or b"hunter2" not in msgspec.json.encode(one_object.json)
         for pointer in one_object.hidden:
             value: Any = one_object.json
             for step in pointer:
