@@ -17,18 +17,20 @@ from reconciler.core.events import Form
 from reconciler.core.identity import CommitId
 from reconciler.core.manifest import Checks, Manifest, parse
 from reconciler.core.messages import Fetch, FindTrailer, GitFailure, ListRefs, Push
-from reconciler.core.problem import did_you_mean, listed
+from reconciler.core.problem import Problem, did_you_mean, listed
 from reconciler.core.scalar_edit import Refusal, replace
 from reconciler.core.settings import SourceSettings
 from reconciler.errors import UnansweredError
 from reconciler.kinds.symphony.model import BLOCK, DEFAULT, INSTANCE
 from reconciler.kinds.symphony.read import instance as read_instance
 from reconciler.kinds.symphony.stages import name_of
+from reconciler.kinds.symphony.staging import meant
 from reconciler.lib.plain import plain
 
 from .approving import STALE
 
 STAGE = ("spec", "stage")
+UNREADABLE_NAMED = 3
 
 T = TypeVar("T")
 
@@ -51,11 +53,13 @@ class Change:
             raise No(f"{problems[0] if problems else manifest.place()}")
         self.branch = settings.ref.removeprefix("refs/heads/")
         self.is_direct = settings.commits == "direct"
+        self._in_record = settings.commits == "record"
         self._settings = settings
         self._repository = repository
         self._refs = refs
         self._manifest = manifest
         self._stage = found.stage
+        self._schedule = found.schedule
         self._stages = (*(stage.name for stage in found.stages), DEFAULT)
         self._to = ""
         self._made = b""
@@ -69,7 +73,9 @@ class Change:
         name = self._manifest.name
         if stage != BLOCK and stage not in self._stages:
             there = listed([*self._stages, BLOCK])
-            raise No(f"{name} has no stage {stage}{did_you_mean(stage, (*self._stages, BLOCK))}; there are {there} ({self._place})")
+            raise No(f"{name} has no stage {stage}{meant(stage, (*self._stages, BLOCK))}; there are {there} ({self._place})")
+        if stage == self._stage == BLOCK:
+            self._refuse_what_has_ended()
         if name_of(stage) == name_of(self._stage):
             return f"{name} is already {'blocked' if stage == BLOCK else f'on stage {stage}'} ({self._place})."
         return self._set(stage, stage)
@@ -81,11 +87,24 @@ class Change:
             No: it is on another stage than is asked for, there is no such stage, or the file cannot be changed.
         """
         name = self._manifest.name
+        if stage == BLOCK:
+            raise No(f"{BLOCK} is what unblock takes away; name a stage of {name}, or none for its default one ({self._place})")
         if self._stage == BLOCK:
             return self.to(stage) if stage else self._set(DEFAULT, "")
         if not stage or name_of(stage) == name_of(self._stage):
             return f"{name} is already unblocked, on stage {name_of(self._stage)} ({self._place})."
         raise No(f"{name} is not blocked, it is on stage {name_of(self._stage)}; reconciler promote {name} {stage} takes it to another")
+
+    def _refuse_what_has_ended(self) -> None:
+        """Refuse to say that it is blocked where its schedule may have ended that, without any change to Git."""
+        schedule = self._schedule
+        if schedule is None or not self._in_record or Clock().now().wall < schedule.at:
+            return
+        place = f"{self._path}:{self._manifest.place(schedule.pointer).line}"
+        raise No(
+            f"{self._manifest.name} says {BLOCK}, but its schedule of {schedule.text} has ended that block ({place}), and the source's"
+            f" `commits: record` leaves the file as it is; take spec.schedule out or set a later one, and {BLOCK} holds again"
+        )
 
     def _set(self, told: str, value: str) -> str:
         manifest = self._manifest
@@ -162,7 +181,7 @@ def find(sources: list[tuple[SourceSettings, Repository]], checks: Checks, name:
     found: list[Change] = []
     places: list[str] = []
     names: dict[str, None] = {}
-    unreadable = ""
+    unreadable: list[Problem] = []
     for settings, repository in sources:
         refs = _answered(settings, repository.list_refs(ListRefs(0, settings.name)).refs)
         tip = refs.get(settings.ref)
@@ -172,8 +191,8 @@ def find(sources: list[tuple[SourceSettings, Repository]], checks: Checks, name:
         fetched = repository.fetch(fetch, lambda text, path, blob: parse(text, path, blob, checks))
         for step in _answered(settings, fetched.steps):
             for file in (change.file for change in step.changes if change.file is not None):
-                if not file.readable and not unreadable:
-                    unreadable = f" (and {next(p for p in file.problems if p.severity == 'error')})"
+                if not file.readable:
+                    unreadable.append(next(problem for problem in file.problems if problem.severity == "error"))
                 for manifest in file.manifests:
                     if (manifest.group, manifest.kind) != INSTANCE:
                         continue
@@ -183,10 +202,18 @@ def find(sources: list[tuple[SourceSettings, Repository]], checks: Checks, name:
                         found.append(Change(settings, repository, refs, manifest))
     if not found:
         where = f" in namespace {namespace}" if namespace else ""
-        raise No(f"no Instance is called {name}{where}{did_you_mean(name, [n for n in names if n != name])}{unreadable}")
+        raise No(f"no Instance is called {name}{where}{did_you_mean(name, [n for n in names if n != name])}{_not_read(unreadable)}")
     if len(found) > 1:
         raise No("\n".join([f"{len(found)} Instances are called {name}; say which with --namespace or --source:", *places]))
     return found[0]
+
+
+def _not_read(problems: list[Problem]) -> str:
+    """The files that it might be in, were they readable."""
+    told = [str(problem) for problem in problems[:UNREADABLE_NAMED]]
+    if more := len(problems) - len(told):
+        told.append(f"{more} more such file{'s' if more > 1 else ''}")
+    return f" (and {'; '.join(told)})" if told else ""
 
 
 def _answered(settings: SourceSettings, answer: T | GitFailure) -> T:

@@ -157,6 +157,9 @@ def test_an_instance_that_names_no_stage_gets_a_line(repository: Repository) -> 
     ("words", "says"),
     [
         (("promote", "shop", "ring2"), "shop has no stage ring2; did you mean ring"),
+        (("promote", "shop", "block"), "shop has no stage block; did you mean BLOCK?"),
+        (("promote", "shop", "Default"), "shop has no stage Default; did you mean default?"),
+        (("unblock", "shop", "BLOCK"), "BLOCK is what unblock takes away; name a stage of shop, or none for its default one"),
         (("promote", "shop", "x"), "shop has no stage x; there are ring0, ring1, default or BLOCK (deploy/apps/shop.yaml:6)"),
         (("unblock", "cafe", "x"), "cafe is not blocked, it is on stage default"),
         (("block", "shopp"), "no Instance is called shopp; did you mean shop?"),
@@ -198,6 +201,48 @@ def test_a_file_that_cannot_be_read_is_told_where_nothing_is_found(repository: R
     done = repository("promote", "shop", "ring1")
     assert done.exit_code == 1
     assert "no Instance is called shop (and apps/shop.yaml:" in done.output
+
+
+def test_of_many_such_files_the_first_are_named(repository: Repository) -> None:
+    repository.commit({f"apps/bad{n}.yaml": "x: [" for n in range(5)})
+    done = repository("promote", "shopp", "ring1")
+    assert done.exit_code == 1
+    named = [f"apps/bad{n}.yaml:" in done.output for n in range(5)]
+    assert named == [True, True, True, False, False] and done.output.endswith("; 2 more such files)\n")
+
+
+SCHEDULED = INSTANCE.replace("stage: ring0 #", "stage: BLOCK #").replace("  solution: shop:v1", "  schedule: WHEN\n  solution: shop:v1")
+
+
+@pytest.mark.parametrize(("commits", "refused"), [("record", True), ("propose", False), ("direct", False)])
+def test_a_block_that_its_schedule_has_ended_in_the_record_is_none(repository: Repository, commits: str, *, refused: bool) -> None:
+    repository.commits = commits
+    repository.commit({"apps/shop.yaml": SCHEDULED.replace("WHEN", '"2020-01-01T00:00:00Z"')})
+    for words in (("block", "shop"), ("promote", "shop", "BLOCK")):
+        done = repository(*words)
+        assert done.exit_code == (1 if refused else 0), done.output
+        assert ("already blocked" in done.output) is not refused
+        if refused:
+            assert done.output == (
+                "Error: shop says BLOCK, but its schedule of 2020-01-01T00:00:00Z has ended that block (deploy/apps/shop.yaml:7), and the"
+                " source's `commits: record` leaves the file as it is; take spec.schedule out or set a later one, and BLOCK holds again\n"
+            )
+    assert repository("unblock", "shop").output.splitlines()[2] == '+   stage: "" # since Monday'
+
+
+@pytest.mark.parametrize("schedule", ['"9000-01-01T00:00:00Z"', ""])
+def test_and_one_that_it_has_not_ended_is(repository: Repository, schedule: str) -> None:
+    repository.commits = "record"
+    repository.commit({"apps/shop.yaml": SCHEDULED.replace("WHEN", schedule)})
+    done = repository("block", "shop")
+    assert (done.exit_code, done.output) == (0, "shop is already blocked (deploy/apps/shop.yaml:6).\n")
+
+
+def test_a_stage_that_only_looks_the_same_is_told_by_its_characters(repository: Repository) -> None:
+    repository.commit({"apps/shop.yaml": INSTANCE.replace("name: ring1", "name: caf\u00e9")})
+    done = repository("promote", "shop", "cafe\u0301")
+    assert done.exit_code == 1
+    assert "has no stage cafe\u0301; did you mean caf\u00e9 (U+00E9, not U+0065 U+0301)?" in done.output
 
 
 def test_nothing_is_done_unasked(repository: Repository) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, cast
 
 from reconciler.core.manifest import Manifest
@@ -28,6 +30,7 @@ PROMOTE_AFTER = "reconciler.dev/promote-after"
 STAGE_CHARACTERS = 63
 WEIGHT_LIMIT = 1_000_000
 NAMED = 8  # stages or shares in one message
+POINTS_SHOWN = 4  # characters of a name, by their numbers
 
 _TARGET_NAME = re.compile(r"[a-z0-9*%](?:[-a-z0-9.*%]{0,251}[a-z0-9*%])?")
 _SPELLINGS = ("solution", "solutionversion")
@@ -117,6 +120,7 @@ def _stage(shape: StageShape, at: Pointer, findings: list[Finding]) -> Stage:
 def _names(stages: tuple[Stage, ...], findings: list[Finding]) -> None:
     """A name for each stage, of its own, that is none of the words that mean something else."""
     first: dict[str, Stage] = {}
+    alike: dict[str, Stage] = {}
     for stage in stages:
         at, name = (*stage.pointer, "name"), stage.name
         if not name:
@@ -133,6 +137,27 @@ def _names(stages: tuple[Stage, ...], findings: list[Finding]) -> None:
             means = "only BLOCK in capitals blocks" if name.casefold() != DEFAULT else "only default in small letters is the default"
             findings.append(Finding(at, f"{field(at)} is {shown(name)}, a stage like any other; {means}", "warning"))
         first.setdefault(name, stage)
+        other = alike.setdefault(unicodedata.normalize("NFC", name), stage)
+        if other.name != name:
+            text = f"{field(at)} looks as that of {field(other.pointer)} and is another name: {_apart(name, other.name)}"
+            findings.append(Finding(at, text, "warning"))
+
+
+def meant(stage: str, known: Iterable[str]) -> str:
+    """`; did you mean BLOCK?` for a stage that there is not, also where one differs in capitals alone, or in nothing that eyes can see."""
+    looks = {unicodedata.normalize("NFC", name): name for name in known}
+    look = unicodedata.normalize("NFC", stage)
+    if look in looks:
+        return f"; did you mean {looks[look]} ({_apart(looks[look], stage)})?"
+    near = next((name for name in looks.values() if name.casefold() == stage.strip().casefold()), None)
+    return f"; did you mean {near}?" if near is not None else did_you_mean(stage, looks.values())
+
+
+def _apart(one: str, other: str) -> str:
+    """Where two names that look alike are not: `U+00E9, not U+0065 U+0301`."""
+    at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    here, there = (" ".join(f"U+{ord(sign):04X}" for sign in text[at : at + POINTS_SHOWN]) or "nothing" for text in (one, other))
+    return f"{here}, not {there}"
 
 
 def _current(stage: str, stages: tuple[Stage, ...], findings: list[Finding]) -> None:
@@ -141,8 +166,7 @@ def _current(stage: str, stages: tuple[Stage, ...], findings: list[Finding]) -> 
     if stage in ("", BLOCK, DEFAULT, *names):
         return
     known = [BLOCK, DEFAULT, *names]
-    alike = [name for name in known if name.casefold() == stage.strip().casefold()]
-    hint = f"; did you mean {alike[0]}?" if alike else did_you_mean(stage, known)
+    hint = meant(stage, known)
     there_are = ", ".join(known[:NAMED]) + (f" and {len(known) - NAMED} more" if len(known) > NAMED else "")
     findings.append(Finding((*SPEC, "stage"), f"spec.stage is {shown(stage)}, and there is no such stage; there are {there_are}{hint}"))
 
