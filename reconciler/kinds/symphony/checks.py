@@ -18,7 +18,7 @@ from reconciler.core.manifest import Manifest
 from reconciler.core.problem import Pointer, Problem, shown
 from reconciler.core.tree import Tree
 
-from . import lookup, read
+from . import lookup, read, written
 from .assignment import assignment
 from .generations import parse_ref
 from .model import (
@@ -77,7 +77,10 @@ def check(tree: Tree) -> tuple[Problem, ...]:
 
 
 def _alone(tree: Tree) -> Iterator[Problem]:
-    """What one object shows without the others: stages that are not there, weights, circles of components."""
+    """What one object shows without the others: stages that are not there, weights, circles of components, expressions."""
+    for kind in (INSTANCE, TARGET, SOLUTION, SOLUTION_VERSION, CATALOG, CATALOG_VERSION):
+        for manifest in tree.manifests(kind):
+            yield from written.wrong(manifest)
     for manifest in tree.manifests(INSTANCE):
         yield from read.instance(manifest)[1]
     for manifest in tree.manifests(TARGET):

@@ -44,7 +44,7 @@ from .values import (
     text_of,
 )
 
-__all__ = ["Evaluated", "Expression", "ExpressionError", "Scope", "Value", "compile", "evaluate", "evaluate_all"]
+__all__ = ["Evaluated", "Expression", "ExpressionError", "Scope", "Value", "compile", "evaluate", "evaluate_all", "unreadable"]
 
 DEPTH: Final = 96  # of an evaluation: nodes in nodes, values in values that they ask for
 ARGUMENTS_SHOWN: Final = 3  # of a call in a message
@@ -110,6 +110,17 @@ def evaluate_all(json: Json, scope: Scope) -> Evaluated:
     return Evaluated(evaluated, tuple(tree.secrets), tuple(tree.errors))
 
 
+def unreadable(json: Json, *, json_texts: bool = True) -> tuple[ExpressionError, ...]:
+    """The strings of a tree that have no value whatever is asked for, each with its path: what `evaluate_all` would say of any scope.
+
+    Without `json_texts` a string that is JSON text is one text, as it is in a catalog.
+    """
+    reader = _Reader(Scope())
+    reader.json_texts = json_texts
+    reader.walk(json, ())
+    return tuple(reader.errors)
+
+
 class _Tree:
     """Goes through a tree once. One budget for all of it, that grows with the texts."""
 
@@ -153,6 +164,28 @@ class _Tree:
         if value.secret:
             self.secrets.append(path)
         return value.json
+
+
+class _Reader(_Tree):
+    """Reads all strings, and evaluates none."""
+
+    json_texts = True
+
+    def _text(self, text: str, path: Pointer) -> Json:
+        if OPENING not in text:
+            return text
+        try:
+            inside = parsed(text) if self.json_texts and text.startswith(("{", "[")) else None
+        except ExpressionError:
+            inside = None
+        try:
+            if inside is None:
+                compile(text)
+            elif errors := unreadable(inside, json_texts=False):
+                raise errors[0]
+        except ExpressionError as error:
+            self.errors.append(ExpressionError(str(error), path))
+        return text
 
 
 def _json_text(text: str, scope: Scope, budget: Budget) -> Value | None:

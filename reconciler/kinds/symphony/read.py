@@ -21,7 +21,7 @@ from .model import NO_TEXTS, Instance, Policy, Solution, Target
 from .parts import SPEC, components, policy, scope, topologies, word
 from .staging import noted, staged
 
-__all__ = ["instance", "parse_ref", "solution", "solution_name", "target"]
+__all__ = ["instance", "parse_ref", "solution", "solution_name", "target", "told"]
 
 PROBLEMS = 20  # of one object, told
 KEPT_TARGETS = 20_000
@@ -38,10 +38,10 @@ def instance(manifest: Manifest) -> tuple[Instance | None, tuple[Problem, ...]]:
     """An Instance."""
     file = decode(manifest, InstanceFile)
     if isinstance(file, Finding):
-        return None, _problems(manifest, [file])
+        return None, told(manifest, [file])
     spec = file.spec
     if spec is None:
-        return None, _problems(manifest, [Finding((), "spec is missing")])
+        return None, told(manifest, [Finding((), "spec is missing")])
     findings: list[Finding] = []
     _named(manifest, spec.name, findings)
     _unused(spec, findings)
@@ -77,12 +77,12 @@ def solution(manifest: Manifest) -> tuple[Solution | None, tuple[Problem, ...]]:
         return None, ()
     file = decode(manifest, SolutionFile)
     if isinstance(file, Finding):
-        return None, _problems(manifest, [file])
+        return None, told(manifest, [file])
     spec = file.spec
     if manifest.kind == "Solution" and (spec is None or spec.components is None):
         return None, ()
     if spec is None:
-        return None, _problems(manifest, [Finding((), "spec is missing")])
+        return None, told(manifest, [Finding((), "spec is missing")])
     findings: list[Finding] = []
     _named(manifest, spec.name, findings)
     _version(manifest, spec.root_resource, findings)
@@ -99,7 +99,7 @@ def target(manifest: Manifest) -> tuple[Target | None, tuple[Problem, ...]]:
     """A Target."""
     file = decode(manifest, TargetFile)
     if isinstance(file, Finding):
-        return None, _problems(manifest, [file])
+        return None, told(manifest, [file])
     spec = file.spec
     if spec is None:
         return Target(manifest, "", "", "", NO_TEXTS, (), (), NO_TEXTS, dry_run=False, policy=Policy()), ()
@@ -162,15 +162,15 @@ def _answer(found: T, manifest: Manifest, findings: list[Finding]) -> tuple[T | 
     if not findings:
         return found, ()
     wrong = any(finding.severity == "error" for finding in findings)
-    return None if wrong else found, _problems(manifest, findings)
+    return None if wrong else found, told(manifest, findings)
 
 
-def _problems(manifest: Manifest, findings: list[Finding]) -> tuple[Problem, ...]:
+def told(manifest: Manifest, findings: list[Finding]) -> tuple[Problem, ...]:
     """Findings with their places, in the order of the file; of many, errors go first and the rest is counted."""
     findings = sorted(findings, key=lambda finding: finding.severity != "error")
     if len(findings) > PROBLEMS:
         last = findings[PROBLEMS - 1]
         more = f"{last.message}; and {len(findings) - PROBLEMS} more in this object"
         findings = [*findings[: PROBLEMS - 1], last._replace(message=more)]
-    told = {Problem(manifest.place(finding.pointer), finding.message, finding.severity): None for finding in findings}
-    return tuple(sorted(told, key=lambda problem: problem.place))
+    found = {Problem(manifest.place(finding.pointer), finding.message, finding.severity): None for finding in findings}
+    return tuple(sorted(found, key=lambda problem: problem.place))

@@ -84,6 +84,15 @@ def test_what_would_take_too_long_is_not_begun_and_told() -> None:
     ]
 
 
+def test_of_many_expressions_that_can_never_be_evaluated_some_are_told() -> None:
+    properties = {f"p{n}": "${{$nosuch()}}" for n in range(30)}
+    component = {"name": "web", "type": "config", "properties": properties}
+    spec = {"components": [component, {**component, "name": "b"}]}
+    found = checks.check(tree({"s.yaml": {"kind": "Solution", "name": "s", "spec": spec}}))
+    assert len(found) == 20
+    assert sum(one.message.endswith("; and 20 more in this object") for one in found) == 1
+
+
 KINDS = ("Instance", "Target", "Solution", "SolutionVersion", "SolutionContainer", "Catalog", "CatalogVersion", "CatalogContainer")
 NAMES = ("app", "app2", "one", "web-v-v1", "web", "conf")
 FIELDS = ("solution", "solutionversion", "target", "stage", "stages", "versions", "components", "rootResource", "parentName", "displayName")

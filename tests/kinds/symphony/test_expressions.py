@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from reconciler.core.view import NotYet
 from reconciler.kinds.symphony import grammar
 from reconciler.kinds.symphony.catalogs import Catalog, config_from
-from reconciler.kinds.symphony.expressions import DEPTH, ERRORS, Evaluation, ExpressionError, Scope, compile, evaluate, evaluate_all
+from reconciler.kinds.symphony.expressions import (
+    DEPTH,
+    ERRORS,
+    Evaluation,
+    ExpressionError,
+    Scope,
+    compile,
+    evaluate,
+    evaluate_all,
+    unreadable,
+)
 from reconciler.kinds.symphony.functions import FUNCTIONS, QUESTION_STEPS
 from reconciler.kinds.symphony.values import MESSAGE_CHARACTERS, STEPS, STEPS_PER_CHARACTER, VALUE_DEPTH, Budget, Value
 
@@ -345,6 +355,15 @@ def test_what_holds_a_secret_is_marked(text):
 
 
 @settings(max_examples=100, deadline=None)
+@given(text=WRAPPED | TEXTS | st.text(), value=JSON)
+@example(text='{"a": "${{$str(}}"}', value=1)
+@example(text='{"a": "${{$str(1)}}", "b": "{\\"c\\": \\"${{$no()}}\\"}"}', value=1)
+def test_what_can_never_be_evaluated_is_not_in_any_scope(text, value):
+    found = [one.path for one in unreadable([text])]
+    for scope in (_hostile_scope(), Scope(value=value)):
+        assert not found or [one.path for one in evaluate_all([text], scope).errors] == found
+
+
 @given(tree=JSON)
 def test_a_tree_keeps_its_shape(tree):
     """Mappings keep their keys and their order, lists their length; what is no string is as it was."""
