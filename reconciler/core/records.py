@@ -70,6 +70,11 @@ def secret_name(key: str) -> str:
     return "record-" + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
+def head_of(part: str) -> str:
+    """The name of the head that the name of a part was made from."""
+    return part.rsplit("-", 2)[0]
+
+
 def write(key: str, value: Json, version: str) -> Written:
     """A record as Secrets; `version` is that of the head it replaces, "" for a new one."""
     packed = zlib.compress(msgspec.json.encode(value, order="deterministic"), 6)

@@ -13,10 +13,11 @@ import msgspec
 
 from .clusters import Cluster
 from .identity import ObjectId
+from .in_turn import InTurn
 from .lease import Lease
 from .markers import Markers, make_namespace
 from .messages import Answer, Method
-from .records import INSTALLATION, LABEL, Json, Record, Unreadable, read, secret_name, write
+from .records import INSTALLATION, LABEL, Json, Record, Unreadable, head_of, read, secret_name, write
 from .rejection import read_status
 from .settings import Settings
 from .wire import Wire
@@ -25,6 +26,9 @@ LOAD_AGAIN_SECONDS = 2.0
 REFUSED_CAP_SECONDS = 60.0
 WRITE_SECONDS = 30.0
 NAMESPACE_SECONDS = 5.0
+RECORDS_IN_FLIGHT = 8
+"""Records written, or read again one by one, at once: a start plans a thousand units in one step, and what the API server takes from us
+at a time (its priority and fairness; our connections) is for the Lease and for objects, too. At 5 ms each these are 1,600 a second."""
 
 
 class Store:
@@ -62,6 +66,7 @@ class Store:
         self._started = False
         self._round = 0  # what was read under an older term is not acted on
         self._refused: dict[str, int] = {}  # key -> writes in a row that were not carried out
+        self._in_turn = InTurn(RECORDS_IN_FLIGHT)
         self._secrets = f"/api/v1/namespaces/{settings.store_namespace}/secrets"
 
     @property
@@ -225,12 +230,30 @@ class Store:
 
     # -- writing ----------
 
-    def _write(self, method: Method, path: str, then: Callable[[Answer], None], body: bytes) -> None:
-        """One write, if this daemon may still write: a record of several parts takes several."""
-        if not self.lease.leading:
-            then(Answer(0, 0, error="the Lease ended before it was written"))
-            return
-        self.home.write(method, path, then, self.write_seconds, body=body, content_type="application/json")
+    def _write(self, name: str, method: Method, path: str, then: Callable[[Answer], None], body: bytes) -> None:
+        """One write of the record with the head `name`, in its turn, if this daemon may write then, and still in the same term.
+
+        A record of several parts takes several, and one of a thousand has to wait: what was read before no longer counts by then.
+        """
+        number = self._round
+
+        def send(answered: Callable[[Answer], None]) -> None:
+            if self.lease.leading and number == self._round:
+                self.home.write(method, path, answered, self.write_seconds, body=body, content_type="application/json")
+            else:
+                answered(Answer(0, 0, error="the Lease ended before it was written"))
+
+        self._in_turn_of(name, send, then)
+
+    def _in_turn_of(self, name: str, send: Callable[[Callable[[Answer], None]], None], then: Callable[[Answer], None]) -> None:
+        def begin(over: Callable[[], None]) -> None:
+            def answered(answer: Answer) -> None:
+                over()
+                then(answer)
+
+            send(answered)
+
+        self._in_turn.add(name, begin)
 
     def suppose(self, key: str, value: Json | None) -> None:
         """Take a record for stored, in the memory of a process that writes nothing; `supposed` holds what was stored in truth."""
@@ -251,21 +274,21 @@ class Store:
 
         def next_part(names: list[str]) -> None:
             if names:
-                self._post(written.parts[names[0]], lambda bad: self._not_saved(key, bad, then) if bad else next_part(names[1:]))
+                self._post(key, written.parts[names[0]], lambda bad: self._not_saved(key, bad, then) if bad else next_part(names[1:]))
             else:
                 self._put_head(key, value, written.head, tuple(written.parts), then)
 
         next_part(list(written.parts))
 
-    def _post(self, body: bytes, then: Callable[[Answer | None], None]) -> None:
+    def _post(self, key: str, body: bytes, then: Callable[[Answer | None], None]) -> None:
         def answered(answer: Answer) -> None:
             then(None if answer.status in (200, 201, 409) else answer)  # 409: there already, and named by its content
 
-        self._write("POST", self._secrets, answered, body)
+        self._write(secret_name(key), "POST", self._secrets, answered, body)
 
     def _put_head(self, key: str, value: Json, body: bytes, parts: tuple[str, ...], then: Callable[[bool], None]) -> None:
         held = self.records.get(key)
-        path = f"{self._secrets}/{secret_name(key)}"
+        name = secret_name(key)
 
         def answered(answer: Answer) -> None:
             try:
@@ -280,7 +303,7 @@ class Store:
             self._drop_parts(tuple(part for part in (held.parts if held else ()) if part not in parts))
             then(True)
 
-        self._write("PUT" if held else "POST", path if held else self._secrets, answered, body)
+        self._write(name, "PUT" if held else "POST", f"{self._secrets}/{name}" if held else self._secrets, answered, body)
 
     def _remove(self, key: str, held: Record | None, then: Callable[[bool], None]) -> None:
         if held is None:
@@ -297,13 +320,13 @@ class Store:
                 self._not_saved(key, answer, then)
 
         body = msgspec.json.encode({"preconditions": {"resourceVersion": held.version}})
-        path = f"{self._secrets}/{secret_name(key)}"
-        self._write("DELETE", path, answered, body)
+        name = secret_name(key)
+        self._write(name, "DELETE", f"{self._secrets}/{name}", answered, body)
 
     def _drop_parts(self, names: tuple[str, ...]) -> None:
         """Parts that no head names: whether they go now or at the next start does not matter."""
         for name in names:
-            self._write("DELETE", f"{self._secrets}/{name}", lambda _: None, b"{}")
+            self._write(head_of(name), "DELETE", f"{self._secrets}/{name}", lambda _: None, b"{}")
 
     def _not_saved(self, key: str, answer: Answer, then: Callable[[bool], None]) -> None:
         """Read again what is there: at once after one lost race, later and later where each write is refused."""
@@ -333,4 +356,5 @@ class Store:
                 self._load()
             then(False)
 
-        self.home.ask("GET", f"{self._secrets}/{secret_name(key)}", answered)
+        name = secret_name(key)
+        self._in_turn_of(name, lambda then: self.home.ask("GET", f"{self._secrets}/{name}", then), answered)

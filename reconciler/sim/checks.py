@@ -15,7 +15,7 @@ by the number of its invariant (specs: reliability-security, 1.5; where they spe
 | I32 | writes to one object in an hour are few |
 | I35, I36 | pushes go to branches of ours, or are edits with a key, and put a commit onto the tip that was read |
 | I38 | only the holder of the Lease writes, and only within its term |
-| I40 | no more requests are in flight than was set |
+| I40 | no more writes are in flight to a cluster than was set, of records than the store says; all else is few (`limits`) |
 | I43 | after SIGTERM nothing is written but the release of the Lease |
 | I46 | no secret value leaves the engine but to its cluster |
 """
@@ -42,6 +42,7 @@ from reconciler.core.wanted import ADOPT, PRUNE
 from .cluster.store import Event
 from .daemon import Actor, Daemon
 from .faults import Fault
+from .limits import STORE, InFlight
 from .truth import Key, Truth, covers, plain_id
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ CANARY = "canary-7f3a91"
 _SECRETS = (CANARY, base64.b64encode(CANARY.encode()).decode())
 
 WRITES_AN_HOUR = 200
-STORE = "reconciler-system"
 
 
 class Broken(AssertionError):
@@ -69,8 +69,7 @@ class Broken(AssertionError):
 class Lives:
     """What is known of one daemon: which request went where, and until when it may lead."""
 
-    in_flight: Counter[str] = field(default_factory=Counter)
-    asked: dict[int, str] = field(default_factory=dict)
+    in_flight: InFlight = field(default_factory=InFlight)
     leads_until: float = 0.0
 
 
@@ -134,11 +133,11 @@ class Checks:
 
     def _request(self, daemon: Daemon, effect: Request) -> None:
         life = self._life(daemon)
-        life.asked[effect.id] = effect.cluster
-        life.in_flight[effect.cluster] += 1
-        beside = 8 + len(self.world.clusters)  # the Lease and the like; home keeps a record for each cluster
-        if life.in_flight[effect.cluster] > daemon.engine.settings.requests_in_flight + beside:
-            raise Broken("I40", f"{life.in_flight[effect.cluster]} requests in flight to {effect.cluster}")
+        cluster = daemon.engine.clusters[effect.cluster]
+        kinds = len(cluster.reflectors) + len(cluster.followed.reflectors)
+        too_many = life.in_flight.sends(effect, daemon.engine.settings.requests_in_flight, kinds)
+        if too_many:
+            raise Broken("I40", too_many)
         self.met["I43"] += daemon.engine.stopping
         if effect.method == "GET" or "/leases" in effect.path:
             return
@@ -179,9 +178,8 @@ class Checks:
 
     def hears(self, daemon: Daemon, message: Input) -> None:
         """Before a daemon is told something."""
-        life = self._life(daemon)
-        if isinstance(message, Answer) and message.id in life.asked:
-            life.in_flight[life.asked.pop(message.id)] -= 1
+        if isinstance(message, Answer):
+            self._life(daemon).in_flight.hears(message.id)
 
     # -- what changes ----------
 

@@ -20,10 +20,11 @@ from reconciler.core.messages import Commit, Effect, Fetch, FindTrailer, Input, 
 from reconciler.core.report import UnitReport
 from reconciler.lib.durations import brief as span
 
-from .checks import STORE, owner_of
+from .checks import owner_of
 from .cluster.store import Event as Change
 from .daemon import Actor, Daemon
 from .faults import ONE_DAEMON_LIVES, Fault
+from .limits import STORE
 from .network import brief
 from .world import START
 

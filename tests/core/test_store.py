@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.identity import ClusterName, SourceName
+from reconciler.core.identity import ClusterName, GroupKind, Instant, SourceName
+from reconciler.core.kind import Kind, Plan, Spec, Status
 from reconciler.core.messages import Answer, Input, Request
 from reconciler.core.records import LABEL, secret_name
 from reconciler.core.settings import SourceSettings
+from reconciler.core.store import RECORDS_IN_FLIGHT
+from reconciler.core.view import View
+from reconciler.kinds import KINDS
 from tests.core.driver import Daemon, Json, Perform, World, asks, config_map, manifest, says, unheard, unit
 
 STORE = "/api/v1/namespaces/reconciler-system"
@@ -337,3 +341,66 @@ def test_a_cluster_that_is_not_home_holds_no_records() -> None:
     world.settle(daemon)
     assert world.call("GET", SECRETS)[1]["items"] == []
     assert len(world.call("GET", SECRETS, cluster="us")[1]["items"]) == 2
+
+
+# -- many records at once ----------
+
+
+STEPS = {f"s/{n}.yaml": manifest("example.org/v1", "Step", f"s{n}", "default") for n in range(40)}
+
+
+def remembers(spec: Spec, view: View, now: Instant) -> Plan:
+    """Every root has something to write down."""
+    return Plan(record={"seen": spec.manifests[0].name} if spec.manifests else None, status=Status("Healthy"))
+
+
+def many(**more: Any) -> tuple[World, Daemon]:
+    world = World(kinds=(*KINDS, Kind("step", remembers, roots=(GroupKind("example.org", "Step"),))), **more)
+    world.commit({**STEPS, "a/x.yaml": config_map("x")})
+    return world, world.daemon()
+
+
+def stored(world: World) -> list[str]:
+    return sorted(key for key in records(world) if "/Step/" in key)
+
+
+def test_of_many_records_few_are_written_at_once_and_the_lease_waits_for_none() -> None:
+    """The first get no answer for a while: the Lease is renewed all the same."""
+    world, daemon = many()
+    rule = world.rule(asks("POST", SECRETS), lambda _, perform: perform(), times=1_000, seconds=25.0)
+    world.until(lambda: rule.used > 1, 60)
+    begun = len([e for e in daemon.sent if asks("PUT", "/leases")(e)])
+    world.run(20)
+    assert rule.used == 1 + RECORDS_IN_FLIGHT, "the installation's own, and not one more before one of these is answered"
+    assert daemon.engine.store.leading
+    assert len([e for e in daemon.sent if asks("PUT", "/leases")(e)]) > begun
+    world.rules = []
+    world.settle(daemon, 300)
+    assert len(stored(world)) == 40
+    posts = [e.path for e in daemon.sent if isinstance(e, Request) and asks("POST", SECRETS)(e)]
+    assert len(posts) == 40 + len(records(world)) - len(stored(world)), "and none of them twice"
+
+
+def test_records_that_wait_when_the_lease_is_lost_are_written_when_it_is_back() -> None:
+    world, daemon = many()
+    rule = world.rule(asks("POST", SECRETS), lambda _, perform: perform(), times=1_000, seconds=25.0)
+    world.until(lambda: rule.used > 1, 60)
+    world.rules = []
+    refuse = world.rule(asks("PUT", "/leases"), says(500), times=1_000)
+    world.until(lambda: not daemon.engine.store.leading, 60)
+    world.run(60)
+    assert len(stored(world)) <= 9 and refuse.used
+    world.rules = []
+    world.settle(daemon, 300)
+    assert len(stored(world)) == 40
+
+
+def test_a_crash_with_records_that_wait_loses_none() -> None:
+    world, daemon = many()
+    rule = world.rule(asks("POST", SECRETS), lambda _, perform: perform(), times=1_000, seconds=25.0)
+    world.until(lambda: rule.used > 1, 60)
+    world.rules = []
+    assert len(stored(world)) < 40
+    again = world.restart(daemon)
+    world.settle(again, 300)
+    assert len(stored(world)) == 40

@@ -28,10 +28,11 @@ from reconciler.core.messages import Effect, Input, Push, Pushed, Request
 from reconciler.core.prune import UNIT_FREE, UNIT_SHARE
 from reconciler.core.records import read
 from reconciler.core.report import UnitReport
-from reconciler.sim.checks import STORE, Broken, Checks, id_of, owner_of
+from reconciler.sim.checks import Broken, Checks, id_of, owner_of
 from reconciler.sim.cluster.store import Event
 from reconciler.sim.daemon import PEOPLE, Actor, Daemon
 from reconciler.sim.faults import Fault
+from reconciler.sim.limits import STORE
 
 from .stage_truth import BLOCK, DEFAULT, Fleet, Fleets, Ring, Stated, counts
 
