@@ -1,4 +1,4 @@
-"""Objects of a kind, or in a version, that a cluster does not serve (yet).
+"""Objects of a kind, or in a version, that a cluster does not serve (yet), or does not list.
 
 Law of the module: they wait, and stay wanted: nobody may prune them. They are looked at again when the cluster's discovery changes.
 """
@@ -39,3 +39,11 @@ def wait_for_kind(work: Work, cluster: Cluster, item: Item) -> None:
     else:
         item.place = want.manifest.place(("kind",)) if want.manifest else want.place
         work.stand(item, "blocked", f"no kind {kind} on {cluster.name}; applied as soon as something brings it")
+
+
+def wait_for_list(work: Work, cluster: Cluster, item: Item) -> None:
+    """Its kind is not listed yet: no news, unless it cannot be."""
+    assert item.resource is not None
+    reflector = cluster.reflectors.get(item.resource.group_kind)
+    if reflector is not None and reflector.problem:
+        work.stand(item, "pending", f"{item.resource.plural} cannot be listed: {reflector.problem}")

@@ -21,11 +21,12 @@ from .lanes import Claims, Item, LaneWork, Standing
 from .observed import Live, same_request
 from .ownership import owner_of
 from .requests import Requests
+from .rivals import also_wanted
 from .settings import Settings
 from .sources import Source
 from .store import Store
 from .types import Types
-from .unserved import wait_for_kind
+from .unserved import wait_for_kind, wait_for_list
 from .wire import Wire
 
 CHECKS_PER_STEP = 100
@@ -268,7 +269,7 @@ class Work:
         elif item.ref in self.flights or not cluster.listed(item.resource.group_kind):
             item.work.move(item, "wait")
             if item.ref not in self.flights:
-                self._need(cluster, item)
+                wait_for_list(self, cluster, item)
         elif self._namespace_is_coming(cluster, item.id.namespace):
             item.work.move(item, "wait")
             self._stick(item)
@@ -288,12 +289,6 @@ class Work:
             return not any(claim.wanted.policy.yields and claim.standing == "healthy" for claim in claims)
         return live.deleting
 
-    def _need(self, cluster: Cluster, item: Item) -> None:
-        assert item.resource is not None
-        reflector = cluster.reflectors.get(item.resource.group_kind)
-        if reflector is not None and reflector.problem:
-            self.stand(item, "pending", f"{item.resource.plural} cannot be listed: {reflector.problem}")
-
     def _stand_back(self, item: Item, rival: Item) -> None:
         alike = item.wanted.id.kind == "Namespace" and item.wanted.digest == rival.wanted.digest
         if alike or item.wanted.policy.yields:
@@ -302,7 +297,7 @@ class Work:
             return
         item.place = item.wanted.place
         item.work.move(item, "blocked")
-        self.stand(item, "blocked", f"is also wanted at {rival.wanted.place}; left as it was until one of them goes")
+        self.stand(item, "blocked", also_wanted(item, rival, self.sources[rival.work.unit.source].desired))
 
     def _compare(self, cluster: Cluster, item: Item, live: Live | None) -> None:
         assert item.id is not None and item.ref is not None and item.resource is not None
