@@ -233,9 +233,12 @@ class StageChecks:
         if stage == BLOCK or stands == stood or not instance.is_known or instance.is_inactive:
             return
         members = fleet.members(instance, stage)
-        for target in members:
-            if target in stood and fleet.place(target) is None and stands.get(target) != stood[target]:
-                raise Broken("S04", f"{instance.name}: nobody knows where {target} is, and it loses what it has")
+        chosen = any("selector" in ring.choice or "*" in ring.choice.get("name", "") for ring in instance.rings(stage))
+        for target in stood:
+            unknown = fleet.is_open(target) and chosen
+            self.met["S04 open"] += unknown
+            if (unknown or (target in members and fleet.place(target) is None)) and stands.get(target) != stood[target]:
+                raise Broken("S04", f"{instance.name}: nobody knows what or where {target} is, and it loses what it has")
         if fleet.uncertain(members) or fleet.uncertain([t for t in {**members, **stood} if t in fleet.targets]):
             return
         if list(stands) != sorted(members):
@@ -322,7 +325,7 @@ class StageChecks:
                 raise Broken("S08", f"{instance.name} in {stage} has no target, and is told {unit.state}")
             return
         record = self.records.get(instance.name, {})
-        uncertain = fleet.uncertain(members)
+        uncertain = fleet.uncertain(members) | {target: None for target in record.get("targets", {}) if fleet.is_open(target)}
         taken = [tuple(stand[2:]) for target, stand in record.get("targets", {}).items() if target in uncertain]
         uncertain |= {target: None for target in members if fleet.place(target) in taken}  # by who cannot be moved
         live = self._live(instance.name)
@@ -341,7 +344,7 @@ class StageChecks:
             target: stand for target, stand in record.get("targets", {}).items() if target in uncertain or stand[0] not in fleet.solutions
         }
         stays = record.get("leaving", {}) if unit.state != "Healthy" else {}
-        kept = [*(fleet.place(target) for target in uncertain), *(tuple(stand[2:]) for stand in (*unsure.values(), *stays.values()))]
+        kept = [*(fleet.place(target) for target in uncertain if target in fleet.targets), *(tuple(stand[2:]) for stand in (*unsure.values(), *stays.values()))]
         for key in live:
             if key not in wanted and key[:2] not in kept and not self._may_stand(key, unit):
                 raise Broken("S08", f"{instance.name} in {stage}: {key} is left over ({unit.state}: {unit.message})")

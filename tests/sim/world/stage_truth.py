@@ -126,8 +126,14 @@ class Fleet:
                 found.setdefault(target, ring)
         return found
 
+    def is_open(self, target: str) -> bool:
+        """Whether a slip in its file leaves open what a target is."""
+        return "reconciliationPolicy" in self.targets.get(target, ())
+
     def place(self, target: str) -> Place | None:
         """Where a target's objects go; None where nobody knows."""
+        if self.is_open(target):
+            return None
         spec = self.targets[target]
         cluster = spec["topologies"][0]["bindings"][0]["config"]["cluster"]
         return (cluster, spec["solutionScope"]) if cluster in self.clusters else None

@@ -40,10 +40,10 @@ OTHERS = (
     *("lose cluster", "jump clock", "crash", "stop the process", "compact", "take lease"),
 )
 """What these people do of what the swarm's do."""
-DRIVEN = ("change stage", "change weights", "schedule", "block again")
+DRIVEN = ("change stage", "change weights", "schedule", "block again", "slip")
 CALMLY = (
     *(*DRIVEN, "unschedule", "annotate", "retarget", "drop or add instance", "deactivate", "change solution"),
-    *("join", "leave", "relabel", "move", "misplace", "merge edits", "merge approval"),
+    *("join", "leave", "relabel", "move", "misplace", "slip", "merge edits", "merge approval"),
 )
 """Deeds that change Git and nothing else, and look at nothing else."""
 CALM_FAULTS = 12
@@ -81,6 +81,7 @@ class Drivers(Hands):
             "relabel": self.relabel,
             "move": self.move,
             "misplace": self.misplace,
+            "slip": self.slip,
             "edit deployment": self.edit_deployment,
             "delete deployment": self.delete_deployment,
             "delete target's namespace": self.delete_scope,
@@ -235,6 +236,12 @@ class Drivers(Hands):
         else:
             self._change(world, "targets/", lambda body: body["spec"].update(solutionScope="at-t1"))
 
+    def slip(self, world: World) -> None:
+        """A mistake that leaves open what a target is; and perhaps, at once, another stage."""
+        self._change(world, "targets/", lambda body: body["spec"].update(reconciliationPolicy={"state": "slip"}))
+        if self.draw.chance(0.5):
+            self.change_stage(world)
+
     def smash(self, world: World) -> None:
         path = self._path(world, self.draw.one(("instances/", "targets/", "solutions/", "keep/")))
         if path:
@@ -295,6 +302,7 @@ class Drivers(Hands):
                 name, spec = body["metadata"]["name"], body["spec"]
                 config = spec["topologies"][0]["bindings"][0]["config"]
                 spec["solutionScope"] = f"at-{name}"
+                spec.pop("reconciliationPolicy", None)
                 config["cluster"] = config["cluster"] if config["cluster"] in self.clusters else self.clusters[0]
                 files[path] = json.dumps(body)
             elif path.startswith("instances/"):
