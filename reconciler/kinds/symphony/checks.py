@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler.core.identity import ClusterName, GroupKind, Lane
+from reconciler.core.identity import ClusterName, GroupKind, Lane, Place
 from reconciler.core.manifest import Manifest
 from reconciler.core.problem import Pointer, Problem, shown
 from reconciler.core.tree import Tree
@@ -47,6 +47,7 @@ NOWHERE = ClusterName("the default cluster")
 """Where a target goes of which only a configuration knows where it goes."""
 
 PARENTS = 32  # of one catalog
+HINTS = 20  # of one instance: targets that a missing one may have been
 
 _IN_DEFAULT = f"of {NOWHERE};"
 
@@ -168,16 +169,26 @@ def _targets(instance: Instance, asked: _Asked) -> Iterator[Problem]:
     here = spaces(manifest.namespace)
     others = [target for target in tree.manifests(TARGET) if target.namespace in here]
     names = dict.fromkeys(target.name for target in others)
+    # Each stage as the only one of its instance: looking for it among all of them would take the square of their number.
+    alone = {entry.name: replace(instance, stages=(entry,), rings="exclusive") for entry in instance.stages}
+    stages = {stage: alone.get(stage, instance) for stage in _stages(instance)}
+    missing: dict[Pointer, None] = {}
+    for choice in [ring.choice for stage, one in stages.items() for ring in rings(one, stage)]:
+        if is_exact(choice) and choice.name not in names and choice.pointer not in missing:
+            near = lookup.nearest(choice.name, others) if len(missing) < HINTS else ""
+            missing[choice.pointer] = None
+            yield Problem(manifest.place((*choice.pointer, "name")), f"there is no Target {choice.name}{near}")
+    not_there = {manifest.place(pointer): None for pointer in missing}
+    told: dict[tuple[Place, str], None] = {}
     present = name_of(instance.stage)
-    for stage in _stages(instance):
-        one = replace(instance, rings="exclusive")
-        missing = [ring.choice for ring in rings(one, stage) if is_exact(ring.choice) and ring.choice.name not in names]
-        for choice in missing:
-            text = f"there is no Target {choice.name}{lookup.nearest(choice.name, others)}"
-            yield Problem(manifest.place((*choice.pointer, "name")), text)
-        if missing:
-            continue
-        for problem in assignment(instance, stage, {}, asked).problems:
+    if instance.rings == "cumulative":  # the last has all rings; the present one goes first, for what is wrong in it is no warning
+        stages = {stage: instance for stage in (present, *[entry.name for entry in instance.stages[-1:]], DEFAULT) if stage in stages}
+    for stage, one in stages.items():
+        for problem in assignment(one, stage, {}, asked).problems:
+            key = (problem.place, problem.message)
+            if key in told or ("none matches" in problem.message and problem.place in not_there):
+                continue
+            told[key] = None
             if _IN_DEFAULT in problem.message:
                 text = f"{problem.message} (or configure clusters of their names)"
                 yield replace(problem, message=text, severity="warning")

@@ -26,6 +26,7 @@ __all__ = ["instance", "parse_ref", "solution", "solution_name", "target", "told
 PROBLEMS = 20  # of one object, told
 KEPT_TARGETS = 20_000
 KEPT = 5_000  # instances, and solutions
+ENTRIES = 1_000  # of a list of stages, or of versions: the schema's limit
 
 _SCOPES = ("solutionScope", "solutionversionScope")
 _VERSION_CHARACTERS = 61
@@ -42,6 +43,8 @@ def instance(manifest: Manifest) -> tuple[Instance | None, tuple[Problem, ...]]:
     spec = file.spec
     if spec is None:
         return None, told(manifest, [Finding((), "spec is missing")])
+    if many := _too_many(spec):
+        return None, told(manifest, [many])
     findings: list[Finding] = []
     _named(manifest, spec.name, findings)
     _unused(spec, findings)
@@ -127,6 +130,15 @@ def _named(manifest: Manifest, name: str | None, findings: list[Finding]) -> Non
     if name and name != manifest.name:
         text = f"spec.name is {shown(name)}, which is not used: the name is {shown(manifest.name)}, as metadata.name says"
         findings.append(Finding((*SPEC, "name"), text, "warning"))
+
+
+def _too_many(spec: InstanceShape) -> Finding | None:
+    """A list that is longer than the schema allows, in its words: nothing in it is looked at."""
+    lists = [((*SPEC, "stages"), spec.stages), ((*SPEC, "versions"), spec.versions)]
+    if len(spec.stages or ()) <= ENTRIES:
+        lists += [((*SPEC, "stages", index, "versions"), stage.versions) for index, stage in enumerate(spec.stages or ())]
+    long = ((at, len(entries)) for at, entries in lists if entries and len(entries) > ENTRIES)
+    return next((Finding(at, f"{field(at)} has {count} entries, must have at most {ENTRIES}") for at, count in long), None)
 
 
 def _unused(spec: InstanceShape, findings: list[Finding]) -> None:

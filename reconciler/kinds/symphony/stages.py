@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from reconciler.core.problem import Pointer
 
-from .model import BLOCK, DEFAULT, Choice, Instance, Schedule, Share, Topology
+from .model import BLOCK, DEFAULT, Choice, Instance, Schedule, Share, Stage, Topology
 
 
 class Ring(NamedTuple):
@@ -37,11 +37,13 @@ def rings(instance: Instance, stage: str) -> tuple[Ring, ...]:
     index = next((i for i, entry in enumerate(instance.stages) if entry.name == stage), None)
     if stage == BLOCK or index is None:
         return ()
-    found = []
-    for entry in reversed(instance.stages[: index + 1]):
-        shares = entry.shares or (Share(entry.solution or instance.solution, 1.0, (*entry.pointer, "solution")),)
-        found.append(Ring(entry.name, shares, entry.target or instance.target, entry.topologies or instance.topologies, entry.pointer))
-    return tuple(found if instance.rings == "cumulative" else found[:1])
+    first = 0 if instance.rings == "cumulative" else index
+    return tuple(_ring(instance, entry) for entry in reversed(instance.stages[first : index + 1]))
+
+
+def _ring(instance: Instance, entry: Stage) -> Ring:
+    shares = entry.shares or (Share(entry.solution or instance.solution, 1.0, (*entry.pointer, "solution")),)
+    return Ring(entry.name, shares, entry.target or instance.target, entry.topologies or instance.topologies, entry.pointer)
 
 
 def next_stage(instance: Instance, stage: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from reconciler.core.tree import Tree
 from reconciler.core.units import lane_of_path
 from reconciler.kinds.symphony import checks
 from reconciler.kinds.symphony.model import TARGET
+from reconciler.kinds.symphony.read import ENTRIES
 from tests.kinds.symphony.cases import read
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "cases" / "checks.yaml").read_text(encoding="utf-8"))
@@ -82,6 +84,44 @@ def test_what_would_take_too_long_is_not_begun_and_told() -> None:
     assert [one.message for one in found if one.severity == "warning"] == [
         "not checked: whom its stages mean (more than 500,000 targets to look at)"
     ]
+
+
+def _staged(count: int, notes: dict[str, str] | None = None) -> dict[str, str]:
+    stages = [{"name": f"s{n}", "target": {"name": "one"}} for n in range(count)]
+    metadata = {"name": "shop", "annotations": notes or {}}
+    spec = {"stage": "s0", "solution": "app", "stages": stages}
+    body = {"apiVersion": "solution.symphony/v1", "kind": "Instance", "metadata": metadata, "spec": spec}
+    return {"i.yaml": yaml.dump(body, Dumper=yaml.CSafeDumper, width=200)}
+
+
+def _calls(given: Tree) -> int:
+    """How many functions are called for the checks of a tree."""
+    count = [0]
+
+    def counted(_: Any, event: str, __: Any) -> None:
+        count[0] += event == "call"
+
+    was = sys.getprofile()
+    sys.setprofile(counted)
+    try:
+        assert checks.check(given) == ()
+    finally:
+        sys.setprofile(was)
+    return count[0]
+
+
+@pytest.mark.parametrize("notes", [{}, {"reconciler.dev/rings": "cumulative"}])
+def test_checks_are_linear_in_the_number_of_stages(notes: dict[str, str]) -> None:
+    few, many = (_calls(tree({**BASE, **_staged(count, notes)})) for count in (100, 400))
+    assert 0 < few < many < 5 * few
+
+
+def test_more_stages_than_the_schema_allows_are_refused_and_looked_at_no_further() -> None:
+    file = read("i.yaml", _staged(ENTRIES + 1)["i.yaml"])
+    text = "i.yaml:9:3: spec.stages has 1001 entries, must have at most 1000"
+    assert [str(one) for one in file.problems] == [text]
+    assert [str(one) for one in checks.check(tree({**BASE, **_staged(ENTRIES + 1)}))] == [text]
+    assert checks.check(tree({**BASE, **_staged(ENTRIES)})) == ()
 
 
 def test_of_many_expressions_that_can_never_be_evaluated_some_are_told() -> None:
