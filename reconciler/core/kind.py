@@ -73,7 +73,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """An owned object that is meant to go: deleted without a budget, and without waiting for what is wanted instead."""
+    """An owned object that is meant to go: deleted without a budget, and without waiting for what is wanted instead.
+
+    What holds data waits for a person all the same.
+    """
 
     ref: ObjectRef
     reason: str

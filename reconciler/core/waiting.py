@@ -104,9 +104,9 @@ def not_yet(plan: Plan, lanes: Mapping[Lane, LaneWork], cluster: ClusterName, *,
 def _awaited(lane: Lane, work: LaneWork, *, act: bool) -> str:
     target = f" (target {lane.target})" if lane.target else ""
     if work.held is not None:
-        return f"they stay until what is wanted on {lane.cluster}{target} is applied, which is held: {work.held}"
+        return f"waits until what is wanted on {lane.cluster}{target} is applied, which is held: {work.held}"
     if act and not work.applied:
-        return f"they stay until all that is wanted on {lane.cluster}{target} is applied"
+        return f"waits until all that is wanted on {lane.cluster}{target} is applied"
     return ""
 
 

@@ -165,7 +165,7 @@ def test_what_moves_to_another_cluster_stays_until_all_of_it_is_there(why: str) 
     world.run(300)
     assert owned(daemon) == ["m0", "m1"] and gone(daemon) == []
     lane = next(lane for lane in report(daemon).lanes if lane.cluster == "eu")
-    assert lane.message == "pruning 2 of 2 objects: they stay until all that is wanted on us (target site) is applied"
+    assert lane.message == "pruning 2 of 2 objects: waits until all that is wanted on us (target site) is applied"
     world.rules = []
     world.until(lambda: owned(daemon, "us") == ["m0", "m1"], 600)
     world.until(lambda: owned(daemon) == [], 1.0)
