@@ -344,7 +344,8 @@ class StageChecks:
             target: stand for target, stand in record.get("targets", {}).items() if target in uncertain or stand[0] not in fleet.solutions
         }
         stays = record.get("leaving", {}) if unit.state != "Healthy" else {}
-        kept = [*(fleet.place(target) for target in uncertain if target in fleet.targets), *(tuple(stand[2:]) for stand in (*unsure.values(), *stays.values()))]
+        kept = [fleet.place(target) for target in uncertain if target in fleet.targets]
+        kept += [tuple(stand[2:]) for stand in (*unsure.values(), *stays.values())]
         for key in live:
             if key not in wanted and key[:2] not in kept and not self._may_stand(key, unit):
                 raise Broken("S08", f"{instance.name} in {stage}: {key} is left over ({unit.state}: {unit.message})")
