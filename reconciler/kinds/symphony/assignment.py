@@ -88,8 +88,8 @@ def assignment(instance: Instance, stage: str, before: Mapping[str, Stand], view
         for name in names:
             members.setdefault(name, ring)
     chooses = next((ring for ring in standing if not is_exact(ring.choice)), None)
-    for name, candidate in candidates.items() if chooses is not None else ():
-        if candidate.wrong is not None and name in before:
+    for name, candidate in candidates.items():
+        if chooses is not None and candidate.wrong is not None and name in before:
             members.setdefault(name, chooses)
     found.matched = len(members)
     had = {name: stand.solution for name, stand in before.items()}
