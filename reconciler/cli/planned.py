@@ -143,11 +143,12 @@ def _unit(engine: Engine, key: UnitKey, cluster: ClusterName, leftover: list[Liv
     items = [item for work in lanes if work.held is None for item in work.items.values()]
     steps = [_step(item) for item in items if item.planned in ("create", "change")]
     waiting = engine.pruner.waiting.get((key, cluster))
-    if waiting is None or waiting.gate is not None:  # else nothing goes, whoever approves: the unit is held, and says why
-        unit = engine.units.units.get(key)
-        stays = unit is not None and unit.plan is not None and bool(engine.pruner.not_yet((key, cluster)))
-        going = [_deletion(unit, live, cluster) for live in leftover if not live.deleting]
-        steps += [step for step in going if not stays or (step.verb == "delete" and step.note != NOT_IN_GIT)]
+    unit = engine.units.units.get(key)
+    # What waits without a gate is held, and says why: nothing of it goes, whoever approves, but what its unit leaves.
+    held = waiting is not None and waiting.gate is None
+    held = held or (unit is not None and unit.plan is not None and bool(engine.pruner.not_yet((key, cluster))))
+    going = [_deletion(unit, live, cluster) for live in leftover if not live.deleting]
+    steps += [step for step in going if not held or (step.verb == "delete" and step.note != NOT_IN_GIT)]
     steps.sort(key=lambda step: (VERBS.index(step.verb) > 1, step.wave, step.file, step.place or Place(""), step.object))
     alone = tuple(f"{item.id}: {text}" for item in items for text in item.left_alone)
     gate = waiting.gate if waiting and waiting.gate and not _approved(engine, key, waiting.gate, cluster) else None

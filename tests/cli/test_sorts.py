@@ -210,6 +210,14 @@ def test_a_plan_says_first_who_gets_what_and_who_leaves() -> None:
     assert lines[-1].startswith("4 created, 2 deleted; no approval needed.")
 
 
+def test_a_plan_says_who_leaves_also_beside_a_target_that_nobody_can_read() -> None:
+    targets = [target(1, "ring0", "eu"), target(2, "ring0", "eu"), target(7, "ring1", "eu")]
+    slip = targets[0].replace("solutionScope: shop-1", "solutionScope: Shop 1")
+    fleet = Fleet({**FILES, "targets.yaml": "---\n".join(targets)})
+    lines = fleet.plan({"targets.yaml": "---\n".join([slip, *targets[1:]]), "checkout.yaml": INSTANCE % "ring1"})
+    assert [line.split()[:4] for line in lines if line.startswith("      - ")] == [["-", "Deployment/checkout", "in", "shop-2"]]
+
+
 def test_a_plan_is_readable_on_a_narrow_terminal() -> None:
     lines = Fleet(FILES).plan({"checkout.yaml": INSTANCE % "ring1"}, 60)
     assert lines[3:9] == [
