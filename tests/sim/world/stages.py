@@ -40,9 +40,9 @@ OTHERS = (
     *("lose cluster", "jump clock", "crash", "stop the process", "compact", "take lease"),
 )
 """What these people do of what the swarm's do."""
-DRIVEN = ("change stage", "change weights", "schedule", "block again", "slip")
+DRIVEN = ("change stage", "change weights", "schedule", "block again", "slip", "annotate")
 CALMLY = (
-    *(*DRIVEN, "unschedule", "annotate", "retarget", "drop or add instance", "deactivate", "change solution"),
+    *(*DRIVEN, "unschedule", "retarget", "drop or add instance", "deactivate", "change solution"),
     *("join", "leave", "relabel", "move", "misplace", "slip", "merge edits", "merge approval"),
 )
 """Deeds that change Git and nothing else, and look at nothing else."""
@@ -179,7 +179,7 @@ class Drivers(Hands):
         notes = {"reconciler.dev/rings": self.draw.one(("exclusive", "cumulative"))}
         if self.draw.chance(0.5):
             notes["reconciler.dev/ring-overlap"] = self.draw.one(("none", "healthy"))
-        if self.draw.chance(0.5):
+        if self.draw.chance(0.8):
             notes[PROMOTE] = "20s healthy"
         self._change(world, "instances/", lambda body: body["metadata"].update(annotations=notes))
 

@@ -21,10 +21,10 @@ from .workloads import commits, fleet, stage, waits
 TOGETHER = 20
 EVERYDAY, DEEP = 60, 1000
 CALM_EVERYDAY, CALM_DEEP = 20, 200
-SEEN_SEEDS = 40
+SEEN_SEEDS = 60
 PREMISES = [
-    *("S01", "S01 by hand", "S02", "S03", "S04", "S04 leaves", "S04 budget", "S05", "S06", "S06 moves", "S07 direct", "S07 propose"),
-    *("S07 promotes propose", "S08", "S08 shares", "S09", "I53"),
+    *("S01", "S01 by hand", "S02", "S03", "S04", "S04 leaves", "S04 budget", "S04 open", "S05", "S06", "S06 moves"),
+    *("S07 direct", "S07 propose", "S07 promotes direct", "S07 promotes propose", "S08", "S08 shares", "S09", "I53"),
 ]
 
 
