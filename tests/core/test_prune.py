@@ -310,6 +310,18 @@ def test_an_approval_is_for_those_very_objects() -> None:
     assert deleted(daemon) == [] and approval(daemon, "a") != text
 
 
+def test_what_a_person_took_from_us_while_it_waits_stays() -> None:
+    """Whoever takes our annotation off one of them takes it out of the question, whatever is approved afterwards."""
+    world, daemon, _ = waiting()
+    ours = {"metadata": {"annotations": {"reconciler.dev/owner": None}}}
+    where = "/api/v1/namespaces/default/configmaps/a3"
+    assert world.call("PATCH", where, ours, content="application/merge-patch+json")[0] == 200
+    world.until(lambda: "pruning 6 of" in unit(daemon, "a").message)
+    world.commit({"approvals/a.yaml": approval(daemon, "a")})
+    world.settle(daemon)
+    assert sorted(deleted(daemon)) == [f"a{i}" for i in range(7) if i != 3] and world.get("a3") is not None
+
+
 def test_one_more_deletion_is_another_question() -> None:
     world, daemon, _ = waiting()
     text = approval(daemon, "a")
