@@ -311,8 +311,9 @@ class Claims:
             return None
         alike = ref.id.kind == "Namespace" and all(other.wanted.digest == item.wanted.digest for other in others)
         if (yields and not firm) or (alike and not yields):
-            # Of two sources the paths may be the same: everybody must name the same one.
-            first = min([item, *others], key=lambda claim: (claim.wanted.place, claim.work.unit, claim.work.lane))
+            # Who is held makes nothing. Of two sources the paths may be the same: everybody must name the same one.
+            claims = [claim for claim in [item, *others] if claim.work.held is None] or [item, *others]
+            first = min(claims, key=lambda claim: (claim.wanted.place, claim.work.unit, claim.work.lane))
             return None if first is item else first
         return others[0]
 

@@ -74,7 +74,7 @@ class Work:
     def want(self, unit: UnitKey, lane: Lane, wanted: tuple[Wanted, ...]) -> None:
         """Set what a unit wants in a lane: only what is new or no longer there is looked at."""
         work = self._lane(unit, lane)
-        work.held = None
+        self._set_held(work, None)
         fresh = dict.fromkeys(wanted)
         left = [work.items[want] for want in filterfalse(fresh.__contains__, work.items)]
         new = list(filterfalse(work.items.__contains__, fresh))
@@ -91,8 +91,14 @@ class Work:
 
     def hold(self, unit: UnitKey, lane: Lane, held: Held) -> None:
         """Nothing of a unit moves in a lane."""
-        self._lane(unit, lane).held = held
+        self._set_held(self._lane(unit, lane), held)
         self._on_moved(unit, lane.cluster)
+
+    def _set_held(self, work: LaneWork, held: Held | None) -> None:
+        turned, work.held = (held is None) != (work.held is None), held
+        for item in work.items.values() if turned else ():  # who else wants one of these may have to make it now, or not any more
+            if item.ref is not None:
+                self._check_rivals(tuple(other for other in self.claims.of(item.ref) if other is not item))
 
     def _lane(self, unit: UnitKey, lane: Lane) -> LaneWork:
         lanes = self.lanes.setdefault(unit, {})

@@ -189,6 +189,8 @@ def at_rest(world: World) -> bool:
         return False  # a watch that broke is opened again after a while, and may have much to tell
     if any(publisher.problem for publisher in leader.engine.publishers.values()):
         return False
+    if any(edit.busy for edits in leader.engine.edits.asked.values() for edit in edits.values()):
+        return False  # what a branch has refused is tried again after a while
     if any(unit.plan is not None and unit.plan.wake_at is not None for unit in leader.engine.units.units.values()):
         return False
     return all(unit.state not in ("Reconciling", "Unknown") for unit in leader.engine.reports.units().values())

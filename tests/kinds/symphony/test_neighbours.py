@@ -6,7 +6,7 @@ import pytest
 
 from reconciler import schemas
 from reconciler.core.messages import Request
-from tests.core.driver import Daemon, World
+from tests.core.driver import Daemon, World, asks, says
 
 STAGES = schemas.example() / "stages"
 
@@ -33,3 +33,40 @@ def test_an_instance_that_comes_and_goes_leaves_the_namespaces_of_another_alone(
         world.commit({"stages/staged/instance.yaml": staged.replace("BLOCK", stage)})
         world.settle(daemon)
         assert written(daemon, begin) == told, stage
+
+
+TARGET = """apiVersion: fabric.symphony/v1
+kind: Target
+metadata: {name: t}
+spec:
+  solutionScope: shops
+  topologies: [{bindings: [{role: container, provider: providers.target.k8s}]}]
+"""
+SOLUTION = """apiVersion: solution.symphony/v1
+kind: Solution
+metadata: {name: web}
+spec: {components: [{name: web, type: container, properties: {container.image: "web:1"}}]}
+"""
+INSTANCE = """apiVersion: solution.symphony/v1
+kind: Instance
+metadata: {name: %s}
+spec: {stage: "%s", solution: web, target: {name: t}}
+"""
+
+
+def test_an_instance_that_is_blocked_before_it_made_the_namespace_keeps_nobody_out_of_it() -> None:
+    world = World()
+    refused = world.rule(asks("PATCH", "/namespaces/shops"), says(503, "not now"), times=1_000)
+    world.commit({"t.yaml": TARGET, "s.yaml": SOLUTION, "a.yaml": INSTANCE % ("first", "")})
+    daemon = world.daemon()
+    world.until(lambda: refused.used)
+    world.commit({"a.yaml": INSTANCE % ("first", "BLOCK")})
+    world.run(30)
+    world.commit({"b.yaml": INSTANCE % ("second", "")})
+    world.run(30)
+    world.rules.clear()
+    world.until(lambda: world.get("second", "deployments", namespace="shops", top="/apis/apps/v1"), 600)
+    assert world.get("first", "deployments", namespace="shops", top="/apis/apps/v1") is None
+    world.commit({"a.yaml": INSTANCE % ("first", "")})
+    world.settle(daemon)
+    assert world.get("first", "deployments", namespace="shops", top="/apis/apps/v1") is not None
