@@ -18,6 +18,7 @@ from reconciler.core.lanes import Item
 from reconciler.core.messages import Commit
 from reconciler.core.observed import Live
 from reconciler.core.ownership import COMMIT, FIELD_MANAGER
+from reconciler.core.status_files import epoch
 from reconciler.lib import durations
 
 from . import standing, tables
@@ -113,10 +114,10 @@ def _applied(live: Live) -> Applied:
     metadata = body["metadata"]
     ours = [entry for entry in paths.entries(body) if paths.is_ours(entry.owner, FIELD_MANAGER)]
     times = [item.get("time") for item in metadata.get("managedFields") or () if item.get("manager") == FIELD_MANAGER]
-    written_at = [at for at in map(tables.instant, times) if at is not None]
+    written_at = [at for at in map(epoch, times) if at is not None]
     return Applied(
         uid=live.uid,
-        created=tables.instant(metadata.get("creationTimestamp")),
+        created=epoch(metadata.get("creationTimestamp")),
         at=max(written_at, default=None),
         commit=live.annotations.get(COMMIT, ""),
         fields=sum(_leaves(entry.fields) for entry in ours),

@@ -15,6 +15,7 @@ from reconciler.core.identity import ObjectId, Place, UnitKey
 from reconciler.core.kind import State
 from reconciler.core.lanes import Item
 from reconciler.core.ownership import COMMIT
+from reconciler.core.status_files import epoch
 from reconciler.lib import durations
 
 from . import tables
@@ -107,7 +108,7 @@ def row_of(engine: Engine, item: Item) -> Row:
         item.work.unit,
         state,
         message,
-        tables.instant(live.body()["metadata"].get("creationTimestamp")) if live else None,
+        epoch(live.body()["metadata"].get("creationTimestamp")) if live else None,
         commit or (read.id if read else ""),
         item.wanted.place,
     )

@@ -23,6 +23,7 @@ from reconciler.core.ownership import RESERVED_ANNOTATIONS
 from reconciler.core.report import Report, UnitReport
 from reconciler.core.told import Turn
 from reconciler.core.units import Unit
+from reconciler.core.waiting import reasons_of_leaving
 from reconciler.core.wanted import PRUNE
 
 Verb = Literal["create", "change", "delete", "keep"]
@@ -147,8 +148,11 @@ def _unit(engine: Engine, key: UnitKey, cluster: ClusterName, leftover: list[Liv
     # What waits without a gate is held, and says why: nothing of it goes, whoever approves, but what its unit leaves.
     held = waiting is not None and waiting.gate is None
     held = held or (unit is not None and unit.plan is not None and bool(engine.pruner.not_yet((key, cluster))))
-    going = [_deletion(unit, live, cluster) for live in leftover if not live.deleting]
-    steps += [step for step in going if not held or (step.verb == "delete" and step.note != NOT_IN_GIT)]
+    leaving = reasons_of_leaving(unit.plan, cluster, leftover) if unit is not None and unit.plan is not None else {}
+    for live in leftover:
+        step = _deletion(unit, live, cluster, leaving.get(live.id, ""))
+        if not live.deleting and (not held or (step.verb == "delete" and live.id in leaving)):
+            steps.append(step)
     steps.sort(key=lambda step: (VERBS.index(step.verb) > 1, step.wave, step.file, step.place or Place(""), step.object))
     alone = tuple(f"{item.id}: {text}" for item in items for text in item.left_alone)
     gate = waiting.gate if waiting and waiting.gate and not _approved(engine, key, waiting.gate, cluster) else None
@@ -185,16 +189,15 @@ def _field(change: Change) -> Field:
     return Field(change.pretty, words, None if hidden else change.live, None if hidden else change.wanted, hidden)
 
 
-def _deletion(unit: Unit | None, live: Live, cluster: ClusterName) -> Step:
+def _deletion(unit: Unit | None, live: Live, cluster: ClusterName, leaving: str) -> Step:
+    """What becomes of an object that nobody wants; `leaving` is why its unit means it to go, "" where that says nothing of it."""
     plan = unit.plan if unit else None
     kept = next((why for ref, why in plan.keep.items() if ref.cluster == cluster and ref.id == live.id), "") if plan else ""
-    reason = next((item.reason for item in plan.leaving if item.ref.cluster == cluster and item.ref.id == live.id), "") if plan else ""
     if live.annotations.get(PRUNE) == "disabled":
         return Step("keep", live.id, "", None, 0, (), "reconciler.dev/prune: disabled")
     if kept:
         return Step("keep", live.id, "", None, 0, (), kept)
-    left = plan.left.get((cluster, live.id.namespace), "") if plan else ""
-    return Step("delete", live.id, "", None, 0, (), reason or left or NOT_IN_GIT)
+    return Step("delete", live.id, "", None, 0, (), leaving or NOT_IN_GIT)
 
 
 # -- what would not work ----------

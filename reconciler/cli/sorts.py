@@ -12,6 +12,7 @@ from reconciler.core.engine import Engine
 from reconciler.core.identity import GroupKind, Place, UnitKey
 from reconciler.core.kind import Kind
 from reconciler.core.report import Report
+from reconciler.core.status_files import epoch
 from reconciler.core.told import Column, Table
 from reconciler.kinds import KINDS
 from reconciler.lib import durations
@@ -110,7 +111,7 @@ def _cell(column: Column, body: dict[str, Any], now: float, *, wide: bool) -> st
     text = column.text(body)
     if column.form == "commit":
         return text[:7]
-    if column.form == "since" and not wide and (at := tables.instant(text)) is not None:
+    if column.form == "since" and not wide and (at := epoch(text)) is not None:
         return durations.brief(now - at)
     return text
 

@@ -154,14 +154,6 @@ def show(value: Any, form: Format) -> None:
     click.echo(yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1_000), nl=False)
 
 
-def instant(text: object) -> float | None:
-    """The epoch seconds of a time as Kubernetes writes it; None where it is none."""
-    try:
-        return dt.datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=dt.UTC).timestamp()
-    except ValueError:
-        return None
-
-
 def moment(at: float) -> str:
     """A point in time, as the log writes it."""
     return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -106,6 +106,14 @@ def instant(seconds: float) -> str:
     return dt.datetime.fromtimestamp(int(seconds), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def epoch(text: object) -> float | None:
+    """The seconds since the epoch that `instant` wrote, as Kubernetes writes them too; None for anything else."""
+    try:
+        return dt.datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=dt.UTC).timestamp()
+    except ValueError:
+        return None
+
+
 def unit_file(unit: UnitReport, commit: Commit | None) -> bytes:
     """The file of one unit. `commit` is the one that last changed it."""
     key = unit.key
@@ -270,7 +278,7 @@ def read_back(content: bytes) -> Before | None:
             fields[name] = str(json.loads(text)) if text.startswith('"') else text
         except ValueError:
             return None
-    state, since = fields.get("state"), _epoch(fields.get("since", ""))
+    state, since = fields.get("state"), epoch(fields.get("since", ""))
     parts = [fields.get(part, "") for part in ("source", "group", "kind", "namespace", "name")]
     key = UnitKey.parse("/".join(parts))
     if state not in get_args(State) or since is None or key is None:
@@ -279,10 +287,3 @@ def read_back(content: bytes) -> Before | None:
     if _COMMIT.fullmatch(fields.get("commit", "")):
         commit = Commit(CommitId(fields["commit"]), None, fields.get("author", ""), "", 0.0, fields.get("subject", ""))
     return Before(key, cast(State, state), since, commit)
-
-
-def _epoch(text: str) -> float | None:
-    try:
-        return dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=dt.UTC).timestamp()
-    except ValueError:
-        return None
